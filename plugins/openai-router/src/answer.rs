@@ -1,0 +1,123 @@
+//! What every generated answer has, whatever its endpoint and form.
+
+use plugin_sdk::{ApiError, Event, FinishReason, Header, Reply, ServerInfo, Usage};
+use serde::Serialize;
+
+/// Encodes one answer: chat or completion, whole or streamed.
+pub struct Answer(Box<dyn Reply>);
+
+impl Answer {
+    pub(crate) fn new(reply: impl Reply) -> Answer {
+        Answer(Box::new(reply))
+    }
+}
+
+impl Reply for Answer {
+    fn headers(&self) -> Vec<Header> {
+        self.0.headers()
+    }
+
+    fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
+        self.0.push(events)
+    }
+
+    fn finish(&mut self, usage: Usage) -> Vec<u8> {
+        self.0.finish(usage)
+    }
+
+    fn fail(&mut self, error: ApiError) -> Vec<u8> {
+        self.0.fail(error)
+    }
+}
+
+/// The first keys of a body and of every chunk: the same throughout one answer.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Identity {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+}
+
+impl Identity {
+    /// `prefix` tells the endpoints' ids apart: `chatcmpl` or `cmpl`.
+    pub(crate) fn new(
+        prefix: &str,
+        object: &'static str,
+        server: &ServerInfo,
+        model: &str,
+    ) -> Identity {
+        Identity {
+            id: format!("{prefix}-{}", server.request_id),
+            object,
+            created: server.now,
+            model: model.to_owned(),
+        }
+    }
+}
+
+/// A whole body.
+#[derive(Serialize)]
+pub(crate) struct Body<'a, C> {
+    #[serde(flatten)]
+    pub(crate) identity: &'a Identity,
+    pub(crate) choices: Vec<C>,
+    pub(crate) usage: UsageBody,
+}
+
+/// Tokens counted, in OpenAI's shape.
+#[derive(Serialize)]
+pub(crate) struct UsageBody {
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    total_tokens: u64,
+    prompt_tokens_details: PromptTokensDetails,
+    completion_tokens_details: CompletionTokensDetails,
+}
+
+#[derive(Serialize)]
+struct PromptTokensDetails {
+    cached_tokens: u32,
+}
+
+#[derive(Serialize)]
+struct CompletionTokensDetails {
+    reasoning_tokens: u32,
+}
+
+impl From<Usage> for UsageBody {
+    fn from(usage: Usage) -> Self {
+        UsageBody {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+            prompt_tokens_details: PromptTokensDetails {
+                cached_tokens: usage.cached_tokens,
+            },
+            completion_tokens_details: CompletionTokensDetails {
+                reasoning_tokens: usage.reasoning_tokens,
+            },
+        }
+    }
+}
+
+/// A finish reason as the client reads it.
+pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+    }
+}
+
+/// The headers of an answer that is not streamed.
+pub(crate) fn json_headers() -> Vec<Header> {
+    vec![Header::new("content-type", "application/json")]
+}
+
+/// A wire type as JSON text.
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value)
+        .expect("wire types are structs of strings and numbers, which always serialise")
+}

@@ -1,0 +1,52 @@
+//! `POST /v1/chat/completions`.
+
+mod calls;
+mod convert;
+mod stream;
+mod types;
+mod validate;
+mod whole;
+
+use plugin_sdk::{ApiError, Outcome, ServerInfo};
+
+use crate::{
+    answer::{Answer, Identity},
+    body,
+    generation::Generation,
+    settings::{Finish, Settings},
+};
+use calls::Calls;
+use types::ChatRequest;
+
+/// Reads a request, and prepares its answer.
+pub(crate) fn parse(
+    body: &[u8],
+    server: &ServerInfo,
+    settings: Settings,
+) -> Result<Outcome<Answer>, ApiError> {
+    let fields = body::parse(body)?;
+    let generation = Generation::read(&fields, server)?;
+    validate::check_support(&fields)?;
+    let chat = ChatRequest::read(&fields)?;
+    validate::check(&chat)?;
+
+    let calls = Calls::new(&server.request_id, chat.parallel_tool_calls);
+    let identity = |object| Identity::new("chatcmpl", object, server, &generation.model);
+    let answer = match generation.stream {
+        Some(options) => {
+            let finish = settings.finish.unwrap_or(Finish::Separate);
+            Answer::new(stream::ChatStream::new(
+                &identity("chat.completion.chunk"),
+                options,
+                finish,
+                calls,
+            ))
+        }
+        None => Answer::new(whole::WholeChat::new(
+            identity("chat.completion"),
+            generation.n,
+            calls,
+        )),
+    };
+    Ok(Outcome::Infer(convert::request(chat, generation), answer))
+}

@@ -1,0 +1,79 @@
+//! From a checked chat request to the engine's terms.
+
+use std::collections::BTreeMap;
+
+use plugin_sdk::{Conversation, InferenceRequest, Input, Json, Message, Tool, ToolChoice};
+use serde_json::value::RawValue;
+
+use super::types::{ChatMessage, ChatRequest, ChatTool, Content, Part};
+use crate::generation::Generation;
+
+/// The request for the engine.
+pub(super) fn request(chat: ChatRequest, mut generation: Generation) -> InferenceRequest {
+    generation.sampling.logprobs = chat.logprobs.then(|| chat.top_logprobs.unwrap_or(0));
+    let default_choice = if chat.tools.is_empty() {
+        ToolChoice::None
+    } else {
+        ToolChoice::Auto
+    };
+    let conversation = Conversation {
+        template_variables: template_variables(&chat),
+        messages: chat.messages.into_iter().map(message).collect(),
+        tools: chat.tools.into_iter().map(tool).collect(),
+        tool_choice: chat.tool_choice.unwrap_or(default_choice),
+        add_generation_prompt: chat
+            .add_generation_prompt
+            .unwrap_or(!chat.continue_final_message),
+        continue_final_message: chat.continue_final_message,
+    };
+    generation.into_request(vec![Input::Chat(conversation)])
+}
+
+fn message(message: ChatMessage) -> Message {
+    let content = message.content.map(text).or(message.refusal);
+    Message {
+        // A turn with neither text nor calls said nothing, and templates would print its absence.
+        content: content.or_else(|| message.tool_calls.is_empty().then(String::new)),
+        role: message.role,
+        reasoning: message.reasoning,
+        name: message.name,
+        tool_calls: message.tool_calls,
+        tool_call_id: message.tool_call_id,
+    }
+}
+
+/// Parts become lines of one text: run together, the end of a document and the question after it would be one word.
+fn text(content: Content) -> String {
+    match content {
+        Content::Text(text) => text,
+        Content::Parts(parts) => {
+            let texts = parts.into_iter().filter_map(|part| match part {
+                Part::Text(text) => Some(text),
+                Part::Other => None,
+            });
+            texts.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+fn tool(tool: ChatTool) -> Tool {
+    Tool {
+        name: tool.name.unwrap_or_default(),
+        definition: tool.definition.get().to_owned(),
+    }
+}
+
+/// The client's variables as it wrote them. `reasoning_effort` becomes one of them, as the templates that know it expect.
+fn template_variables(chat: &ChatRequest) -> Option<Json> {
+    let Some(effort) = chat.reasoning_effort else {
+        return chat
+            .chat_template_kwargs
+            .map(|variables| variables.get().to_owned());
+    };
+    let given = chat.chat_template_kwargs.map_or("{}", RawValue::get);
+    let mut variables: BTreeMap<String, &RawValue> = serde_json::from_str(given).ok()?;
+    variables
+        .entry("reasoning_effort".to_owned())
+        .or_insert(effort);
+    serde_json::to_string(&variables).ok()
+}

@@ -1,0 +1,41 @@
+//! The wire shape of a completion request, besides what it shares with chat.
+
+use plugin_sdk::ApiError;
+
+use crate::body::{Object, Value};
+
+/// What is to be completed: OpenAI's four shapes of `prompt`, of which two are lists of the other two.
+#[derive(Debug)]
+pub(super) enum Prompts {
+    Texts(Vec<String>),
+    Tokens(Vec<Vec<u32>>),
+}
+
+impl Prompts {
+    pub(super) fn read(fields: &Object) -> Result<Prompts, ApiError> {
+        fields.need("prompt", |prompt| match prompt.kind() {
+            "a string" => Ok(Prompts::Texts(vec![prompt.string()?])),
+            "a list" => Prompts::read_list(prompt),
+            _ => Err(prompt.must_be(
+                "a string, a list of strings, a list of token ids or a list of such lists",
+            )),
+        })
+    }
+
+    /// The first item tells what the list is of.
+    fn read_list(prompt: Value) -> Result<Prompts, ApiError> {
+        match prompt.first_kind() {
+            Some("a number") => Ok(Prompts::Tokens(vec![prompt.tokens()?])),
+            Some("a list") => prompt.each(Value::tokens).map(Prompts::Tokens),
+            _ => prompt.each(Value::string).map(Prompts::Texts),
+        }
+    }
+
+    /// How many prompts there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Prompts::Texts(texts) => texts.len(),
+            Prompts::Tokens(lists) => lists.len(),
+        }
+    }
+}

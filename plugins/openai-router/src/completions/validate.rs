@@ -1,0 +1,63 @@
+//! Why a completion request is refused, besides wrong types and ranges.
+
+use plugin_sdk::ApiError;
+
+use super::types::Prompts;
+use crate::{
+    body::Object,
+    generation::{Unsupported, refuse},
+};
+
+/// The most choices of one answer. A megabyte of empty prompts would otherwise ask for a hundred million.
+const MAX_CHOICES: usize = 2048;
+
+/// The fields that completions know and do not support.
+const UNSUPPORTED: &[Unsupported] = &[
+    Unsupported::new("suffix", &[r#""""#], "text is only continued at its end"),
+    Unsupported::new(
+        "echo",
+        &["false"],
+        "the prompt is not repeated; put it before the answer on your side",
+    ),
+    Unsupported::new(
+        "logprobs",
+        &[],
+        "completions report no log probabilities; leave it out",
+    ),
+    Unsupported::new(
+        "add_special_tokens",
+        &["true"],
+        "send token ids as the prompt for full control",
+    ),
+];
+
+/// Refuses fields that ask for what completions cannot do.
+pub(super) fn check_support(fields: &Object) -> Result<(), ApiError> {
+    refuse(fields, UNSUPPORTED)
+}
+
+/// Refuses prompts that cannot be completed. Returns how many choices the answer will have.
+pub(super) fn check(prompts: &Prompts, n: u32) -> Result<usize, ApiError> {
+    if prompts.len() == 0 {
+        return Err(ApiError::invalid(
+            "prompt",
+            "`prompt` must not be an empty list.",
+        ));
+    }
+    if let Prompts::Tokens(lists) = prompts
+        && lists.iter().any(Vec::is_empty)
+    {
+        return Err(ApiError::invalid(
+            "prompt",
+            "`prompt` must not hold an empty list of token ids.",
+        ));
+    }
+    let num_choices = prompts.len().saturating_mul(n as usize);
+    if num_choices > MAX_CHOICES {
+        let message = format!(
+            "`prompt` and `n` ask for {num_choices} choices; at most {MAX_CHOICES} are allowed."
+        );
+        return Err(ApiError::invalid("prompt", message));
+    }
+    Ok(num_choices)
+}

@@ -1,0 +1,89 @@
+//! Completions sent as one body.
+
+use plugin_sdk::{ApiError, Event, FinishReason, Header, Reply, Usage};
+use serde::Serialize;
+
+use super::choice::{finish_reason, text};
+use crate::{
+    answer::{Body, Identity, json, json_headers},
+    error::ErrorBody,
+};
+
+/// Collects the choices until all of them have ended.
+pub(super) struct WholeCompletion {
+    identity: Identity,
+    choices: Vec<Choice>,
+}
+
+#[derive(Clone)]
+struct Choice {
+    text: String,
+    finish: FinishReason,
+}
+
+#[derive(Serialize)]
+struct ChoiceBody<'a> {
+    index: u32,
+    text: &'a str,
+    logprobs: (),
+    finish_reason: &'static str,
+}
+
+impl WholeCompletion {
+    pub(super) fn new(identity: Identity, num_choices: usize) -> WholeCompletion {
+        let choice = Choice {
+            text: String::new(),
+            finish: FinishReason::Stop,
+        };
+        WholeCompletion {
+            identity,
+            choices: vec![choice; num_choices],
+        }
+    }
+}
+
+impl Reply for WholeCompletion {
+    fn headers(&self) -> Vec<Header> {
+        json_headers()
+    }
+
+    fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
+        for event in events {
+            match event {
+                Event::Delta(grown) => {
+                    if let Some(choice) = self.choices.get_mut(grown.choice as usize) {
+                        choice.text.push_str(text(&grown.delta));
+                    }
+                }
+                Event::Finished(end) => {
+                    if let Some(choice) = self.choices.get_mut(end.choice as usize) {
+                        choice.finish = end.reason;
+                    }
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn finish(&mut self, usage: Usage) -> Vec<u8> {
+        let body = |(index, choice): (u32, _)| {
+            let &Choice { ref text, finish } = choice;
+            ChoiceBody {
+                index,
+                text,
+                logprobs: (),
+                finish_reason: finish_reason(finish),
+            }
+        };
+        let choices = (0..).zip(&self.choices).map(body).collect();
+        json(&Body {
+            identity: &self.identity,
+            choices,
+            usage: usage.into(),
+        })
+    }
+
+    fn fail(&mut self, error: ApiError) -> Vec<u8> {
+        json(&ErrorBody::from(&error))
+    }
+}

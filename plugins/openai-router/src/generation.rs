@@ -1,0 +1,116 @@
+//! What chat and completions are asked alike: which model, how many answers, streamed or not, sampled how.
+
+mod sampling;
+mod unsupported;
+
+use plugin_sdk::{ApiError, InferenceRequest, Input, Sampling, ServerInfo};
+
+use crate::{
+    body::{Object, Value},
+    models,
+};
+
+pub(crate) use unsupported::{Unsupported, refuse};
+
+/// The most samples of one input, as in OpenAI's schema.
+const MAX_SAMPLES: i64 = 128;
+
+/// The fields that both endpoints have.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    /// A served name.
+    pub(crate) model: String,
+    /// Samples per input.
+    pub(crate) n: u32,
+    /// Absent: the answer is sent whole.
+    pub(crate) stream: Option<StreamOptions>,
+    pub(crate) priority: i32,
+    pub(crate) sampling: Sampling,
+}
+
+/// What a stream carries besides the answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StreamOptions {
+    /// `usage: null` in every chunk, and a last chunk with the totals.
+    pub(crate) include_usage: bool,
+    /// The running totals in every chunk.
+    pub(crate) continuous_usage: bool,
+}
+
+impl Generation {
+    /// Reads the fields, and refuses what no endpoint supports.
+    pub(crate) fn read(fields: &Object, server: &ServerInfo) -> Result<Generation, ApiError> {
+        let model = fields.need("model", Value::string)?;
+        models::served(&server.models, &model)?;
+        refuse(fields, unsupported::EVERYWHERE)?;
+        check_hints(fields)?;
+        Ok(Generation {
+            model,
+            n: fields
+                .read("n", |n| n.integer(1..=MAX_SAMPLES))?
+                .unwrap_or(1),
+            stream: read_stream(fields)?,
+            priority: fields
+                .read("priority", |p| {
+                    p.integer(i64::from(i32::MIN)..=i64::from(i32::MAX))
+                })?
+                .unwrap_or(0),
+            sampling: sampling::read(fields)?,
+        })
+    }
+
+    /// The request for the engine.
+    pub(crate) fn into_request(self, inputs: Vec<Input>) -> InferenceRequest {
+        InferenceRequest {
+            model: self.model,
+            inputs,
+            n: self.n,
+            sampling: self.sampling,
+            stream: self.stream.is_some(),
+            priority: self.priority,
+        }
+    }
+}
+
+fn read_stream(fields: &Object) -> Result<Option<StreamOptions>, ApiError> {
+    let stream = fields.read("stream", Value::boolean)?.unwrap_or(false);
+    let options = fields.read("stream_options", |options| {
+        let options = options.object()?;
+        // Obfuscation pads chunks against eavesdroppers who measure them; nobody's answer depends on it.
+        options.read("include_obfuscation", Value::boolean)?;
+        Ok(StreamOptions {
+            include_usage: options
+                .read("include_usage", Value::boolean)?
+                .unwrap_or(false),
+            continuous_usage: options
+                .read("continuous_usage_stats", Value::boolean)?
+                .unwrap_or(false),
+        })
+    })?;
+    if options.is_some() && !stream {
+        return Err(ApiError::invalid(
+            "stream_options",
+            "`stream_options` is only allowed with `stream`: true.",
+        ));
+    }
+    Ok(stream.then(|| options.unwrap_or_default()))
+}
+
+/// Fields that say who asks, or how OpenAI should bill and store: the answer does not depend on them, so they are only
+/// checked for their type.
+fn check_hints(fields: &Object) -> Result<(), ApiError> {
+    for name in [
+        "user",
+        "safety_identifier",
+        "service_tier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+    ] {
+        fields.read(name, Value::string)?;
+    }
+    for name in ["metadata", "prompt_cache_options"] {
+        fields.read(name, Value::object)?;
+    }
+    fields.read("store", Value::boolean)?;
+    Ok(())
+}
