@@ -1,0 +1,250 @@
+//! From the model's text to answer, reasoning and tool calls.
+//!
+//! Newlines next to a mark belong to the mark, as Qwen3's template writes them: `<think>\n…\n</think>\n\n…` and
+//! `…\n<tool_call>\n…\n</tool_call>`. All other text comes out as it went in.
+
+mod hold_back;
+mod opening;
+mod tool_call;
+
+use plugin_sdk::{Conversation, Delta, OutputParser, ToolCallArguments, ToolCallStart, ToolChoice};
+
+use hold_back::{Found, find};
+use opening::Opening;
+use tool_call::Block;
+
+const THINK: &str = "<think>";
+const THINK_END: &str = "</think>";
+const TOOL_CALL: &str = "<tool_call>";
+const TOOL_CALL_END: &str = "</tool_call>";
+
+/// Reads one choice. Whatever pieces the text comes in, the deltas add up to the same.
+///
+/// A tool call comes out whole, once its end is there: before that nobody knows whether it is one, and a call that
+/// cannot be read is given back as text.
+pub struct MarkParser {
+    state: State,
+    /// Text whose meaning is not certain yet.
+    held: String,
+    /// Whether tool calls are looked for.
+    tools: bool,
+    num_calls: u32,
+}
+
+/// Where in the answer `held` begins.
+enum State {
+    /// Nothing but whitespace was written: reasoning may begin here, and only here.
+    Start,
+    /// Inside `<think>`.
+    Reasoning {
+        /// Whether newlines are dropped, because only `<think>` stands before.
+        after_mark: bool,
+    },
+    /// The answer itself.
+    Content {
+        /// Whether newlines are dropped, because only a mark stands before.
+        after_mark: bool,
+    },
+    /// Inside `<tool_call>`.
+    ToolCall {
+        /// The newlines and the mark that the block began with, to be given back with it if it is no call.
+        begun_with: String,
+        /// How much of `held` is known to hold no end of the block, in bytes.
+        searched_len: usize,
+    },
+}
+
+impl MarkParser {
+    pub(crate) fn new(conversation: &Conversation, prompt: &str) -> MarkParser {
+        let state = match opening::of(conversation, prompt) {
+            Opening::Nothing => State::Start,
+            Opening::Reasoning { after_mark } => State::Reasoning { after_mark },
+            Opening::Answer => State::Content { after_mark: false },
+        };
+        MarkParser {
+            state,
+            held: String::new(),
+            tools: !conversation.tools.is_empty() && conversation.tool_choice != ToolChoice::None,
+            num_calls: 0,
+        }
+    }
+
+    /// Takes one mark, or all text that is certain, out of `held`. False when there is nothing more to take.
+    fn step(&mut self, deltas: &mut Deltas) -> bool {
+        match &mut self.state {
+            State::Start => self.start(),
+            State::Reasoning { after_mark } => {
+                if drop_newlines(&mut self.held, after_mark) {
+                    return false;
+                }
+                match find(&self.held, THINK_END) {
+                    Found::Mark { before, after } => {
+                        deltas.reasoning(&self.held[..before]);
+                        self.held.drain(..after);
+                        self.state = State::Content { after_mark: true };
+                        true
+                    }
+                    Found::Certain { len } => {
+                        deltas.reasoning(&self.held[..len]);
+                        self.held.drain(..len);
+                        false
+                    }
+                }
+            }
+            State::Content { after_mark } => {
+                if drop_newlines(&mut self.held, after_mark) {
+                    return false;
+                }
+                if !self.tools {
+                    deltas.content(&self.held);
+                    self.held.clear();
+                    return false;
+                }
+                match find(&self.held, TOOL_CALL) {
+                    Found::Mark { before, after } => {
+                        deltas.content(&self.held[..before]);
+                        let begun_with = self.held[before..after].to_owned();
+                        self.held.drain(..after);
+                        self.state = State::ToolCall {
+                            begun_with,
+                            searched_len: 0,
+                        };
+                        true
+                    }
+                    Found::Certain { len } => {
+                        deltas.content(&self.held[..len]);
+                        self.held.drain(..len);
+                        false
+                    }
+                }
+            }
+            State::ToolCall { .. } => self.tool_call(deltas),
+        }
+    }
+
+    /// Decides whether the answer begins with reasoning.
+    fn start(&mut self) -> bool {
+        let text = self.held.trim_start();
+        if let Some(reasoning) = text.strip_prefix(THINK) {
+            self.held = reasoning.to_owned();
+            self.state = State::Reasoning { after_mark: true };
+            return true;
+        }
+        if THINK.starts_with(text) {
+            return false;
+        }
+        self.state = State::Content { after_mark: false };
+        true
+    }
+
+    /// Looks for the end of a tool call.
+    fn tool_call(&mut self, deltas: &mut Deltas) -> bool {
+        let State::ToolCall {
+            begun_with,
+            searched_len,
+        } = &mut self.state
+        else {
+            return false;
+        };
+        let Some(at) = self.held[*searched_len..].find(TOOL_CALL_END) else {
+            *searched_len = certain_len(&self.held, TOOL_CALL_END);
+            return false;
+        };
+        let end = *searched_len + at;
+        let after = end + TOOL_CALL_END.len();
+        let after_mark = match tool_call::read(&self.held[..end]) {
+            Block::Call { name, arguments } => {
+                deltas.call(self.num_calls, name, arguments);
+                self.num_calls += 1;
+                true
+            }
+            // The end mark is a part of an argument's text.
+            Block::InsideString => {
+                *searched_len = after;
+                return true;
+            }
+            Block::Other => {
+                deltas.content(begun_with);
+                deltas.content(&self.held[..after]);
+                false
+            }
+        };
+        self.held.drain(..after);
+        self.state = State::Content { after_mark };
+        true
+    }
+}
+
+impl OutputParser for MarkParser {
+    fn push(&mut self, text: String) -> Vec<Delta> {
+        self.held.push_str(&text);
+        let mut deltas = Deltas::default();
+        while self.step(&mut deltas) {}
+        deltas.0
+    }
+
+    fn finish(&mut self) -> Vec<Delta> {
+        let mut deltas = Deltas::default();
+        let held = std::mem::take(&mut self.held);
+        match std::mem::replace(&mut self.state, State::Content { after_mark: false }) {
+            State::Start | State::Content { .. } => deltas.content(&held),
+            State::Reasoning { .. } => deltas.reasoning(&held),
+            State::ToolCall { begun_with, .. } => match tool_call::read(&held) {
+                // The end mark is often the very token that stops the model.
+                Block::Call { name, arguments } => {
+                    deltas.call(self.num_calls, name, arguments);
+                    self.num_calls += 1;
+                }
+                Block::InsideString | Block::Other => {
+                    deltas.content(&begun_with);
+                    deltas.content(&held);
+                }
+            },
+        }
+        deltas.0
+    }
+}
+
+/// Drops the newlines that still belong to the mark before. True while nothing else has come.
+fn drop_newlines(held: &mut String, after_mark: &mut bool) -> bool {
+    if *after_mark {
+        let newlines = held.len() - held.trim_start_matches('\n').len();
+        held.drain(..newlines);
+        *after_mark = held.is_empty();
+    }
+    *after_mark
+}
+
+/// How much of the text cannot be the beginning of a mark, in bytes.
+fn certain_len(text: &str, mark: &str) -> usize {
+    text.len() - hold_back::begun_len(text, mark)
+}
+
+/// Deltas in order; adjacent pieces of the same kind become one.
+#[derive(Default)]
+struct Deltas(Vec<Delta>);
+
+impl Deltas {
+    fn content(&mut self, text: &str) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Delta::Content(last)) => last.push_str(text),
+            _ => self.0.push(Delta::Content(text.to_owned())),
+        }
+    }
+
+    fn reasoning(&mut self, text: &str) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Delta::Reasoning(last)) => last.push_str(text),
+            _ => self.0.push(Delta::Reasoning(text.to_owned())),
+        }
+    }
+
+    fn call(&mut self, index: u32, name: String, text: String) {
+        self.0
+            .push(Delta::ToolCallStart(ToolCallStart { index, name }));
+        self.0
+            .push(Delta::ToolCallArguments(ToolCallArguments { index, text }));
+    }
+}
