@@ -36,13 +36,51 @@ pub(crate) fn parse(body: &[u8]) -> Result<Object<'_>, ApiError> {
         path: String::new(),
         raw,
     };
-    if root.kind() != "an object" {
+    if root.kind() != Kind::Object {
         return Err(malformed(format!(
             "The body must be a JSON object, not {}.",
-            root.kind()
+            root.kind().name()
         )));
     }
     root.object()
+        .map_err(|_| malformed("The body has a key with a broken escape."))
+}
+
+/// The sorts of JSON value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Object,
+    List,
+    String,
+    Boolean,
+    Null,
+    Number,
+}
+
+impl Kind {
+    /// JSON values differ in their first byte. Whatever begins none is taken for a number, to fail as one.
+    fn of(text: &str) -> Kind {
+        match text.as_bytes().first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::List,
+            Some(b'"') => Kind::String,
+            Some(b't' | b'f') => Kind::Boolean,
+            Some(b'n') => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+
+    /// The kind's name with its article.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Object => "an object",
+            Kind::List => "a list",
+            Kind::String => "a string",
+            Kind::Boolean => "a boolean",
+            Kind::Null => "null",
+            Kind::Number => "a number",
+        }
+    }
 }
 
 /// A JSON value and where it stands.
@@ -108,28 +146,15 @@ impl<'a> Value<'a> {
         &self.path
     }
 
-    /// What sort of value this is, with its article.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self.raw.get().as_bytes().first() {
-            Some(b'{') => "an object",
-            Some(b'[') => "a list",
-            Some(b'"') => "a string",
-            Some(b't' | b'f') => "a boolean",
-            Some(b'n') => "null",
-            _ => "a number",
-        }
+    /// What sort of value this is.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(self.raw.get())
     }
 
     /// What sort of value a list begins with.
-    pub(crate) fn first_kind(&self) -> Option<&'static str> {
-        let items: Vec<&'a RawValue> = serde_json::from_str(self.raw.get()).ok()?;
-        items.first().map(|raw| {
-            Value {
-                path: String::new(),
-                raw,
-            }
-            .kind()
-        })
+    pub(crate) fn first_kind(&self) -> Kind {
+        let inside = self.raw.get().strip_prefix('[').unwrap_or_default();
+        Kind::of(inside.trim_start())
     }
 
     /// Whether it equals the JSON text `other`, spacing and key order aside.
@@ -212,7 +237,7 @@ impl<'a> Value<'a> {
         let given = if text.len() <= MAX_QUOTED_LEN {
             text
         } else {
-            self.kind()
+            self.kind().name()
         };
         ApiError::invalid(
             &self.path,

@@ -3,7 +3,7 @@
 use plugin_sdk::{ApiError, ToolCall, ToolChoice};
 use serde_json::value::RawValue;
 
-use crate::body::{Object, Value};
+use crate::body::{Kind, Object, Value};
 
 /// The fields of a chat request, of the right types and not yet checked against each other.
 #[derive(Debug)]
@@ -115,8 +115,8 @@ impl ChatMessage {
 impl Content {
     fn read(content: Value) -> Result<Self, ApiError> {
         match content.kind() {
-            "a string" => content.string().map(Content::Text),
-            "a list" => content.each(Part::read).map(Content::Parts),
+            Kind::String => content.string().map(Content::Text),
+            Kind::List => content.each(Part::read).map(Content::Parts),
             _ => Err(content.must_be("a string or a list of parts")),
         }
     }
@@ -169,13 +169,13 @@ fn read_tool_choice(choice: Value) -> Result<ToolChoice, ApiError> {
     let refusal = choice
         .must_be(r#""auto", "none", "required" or {"type":"function","function":{"name":…}}"#);
     match choice.kind() {
-        "a string" => match choice.string()?.as_str() {
+        Kind::String => match choice.string()?.as_str() {
             "auto" => Ok(ToolChoice::Auto),
             "none" => Ok(ToolChoice::None),
             "required" => Ok(ToolChoice::Required),
             _ => Err(refusal),
         },
-        "an object" => {
+        Kind::Object => {
             let fields = choice.object()?;
             if fields.need("type", Value::string)? != "function" {
                 return Err(refusal);

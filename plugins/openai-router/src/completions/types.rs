@@ -2,7 +2,7 @@
 
 use plugin_sdk::ApiError;
 
-use crate::body::{Object, Value};
+use crate::body::{Kind, Object, Value};
 
 /// What is to be completed: OpenAI's four shapes of `prompt`, of which two are lists of the other two.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(super) enum Prompts {
 impl Prompts {
     pub(super) fn read(fields: &Object) -> Result<Prompts, ApiError> {
         fields.need("prompt", |prompt| match prompt.kind() {
-            "a string" => Ok(Prompts::Texts(vec![prompt.string()?])),
-            "a list" => Prompts::read_list(prompt),
+            Kind::String => Ok(Prompts::Texts(vec![prompt.string()?])),
+            Kind::List => Prompts::read_list(prompt),
             _ => Err(prompt.must_be(
                 "a string, a list of strings, a list of token ids or a list of such lists",
             )),
@@ -25,8 +25,8 @@ impl Prompts {
     /// The first item tells what the list is of.
     fn read_list(prompt: Value) -> Result<Prompts, ApiError> {
         match prompt.first_kind() {
-            Some("a number") => Ok(Prompts::Tokens(vec![prompt.tokens()?])),
-            Some("a list") => prompt.each(Value::tokens).map(Prompts::Tokens),
+            Kind::Number => Ok(Prompts::Tokens(vec![prompt.tokens()?])),
+            Kind::List => prompt.each(Value::tokens).map(Prompts::Tokens),
             _ => prompt.each(Value::string).map(Prompts::Texts),
         }
     }

@@ -38,18 +38,12 @@ pub(super) fn check_support(fields: &Object) -> Result<(), ApiError> {
 
 /// Refuses prompts that cannot be completed. Returns how many choices the answer will have.
 pub(super) fn check(prompts: &Prompts, n: u32) -> Result<usize, ApiError> {
-    if prompts.len() == 0 {
-        return Err(ApiError::invalid(
-            "prompt",
-            "`prompt` must not be an empty list.",
-        ));
-    }
     if let Prompts::Tokens(lists) = prompts
         && lists.iter().any(Vec::is_empty)
     {
         return Err(ApiError::invalid(
             "prompt",
-            "`prompt` must not hold an empty list of token ids.",
+            "`prompt` must neither be nor hold an empty list.",
         ));
     }
     let num_choices = prompts.len().saturating_mul(n as usize);

@@ -4,7 +4,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use plugin_sdk::{ApiError, Sampling};
 
-use crate::body::{Object, Value};
+use crate::body::{Kind, Object, Value};
 
 /// OpenAI allows 4 stop strings; vLLM's clients send more.
 const MAX_STOP_STRINGS: usize = 16;
@@ -70,8 +70,8 @@ fn read_stop(stop: Value) -> Result<Vec<String>, ApiError> {
     let path = stop.path().to_owned();
     let refusal = |message: String| Err(ApiError::invalid(&path, message));
     let strings = match stop.kind() {
-        "a string" => vec![stop.string()?],
-        "a list" => stop.each(Value::string)?,
+        Kind::String => vec![stop.string()?],
+        Kind::List => stop.each(Value::string)?,
         _ => return Err(stop.must_be("a string or a list of strings")),
     };
     if strings.len() > MAX_STOP_STRINGS {

@@ -1,0 +1,10 @@
+//! The protocol from outside: requests in, inference requests and bytes out.
+
+mod chat;
+mod completions;
+mod fuzz;
+mod models;
+mod refusals;
+mod requests;
+mod settings;
+mod support;

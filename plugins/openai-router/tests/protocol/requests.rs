@@ -1,0 +1,248 @@
+//! What requests become in the engine's terms.
+
+use plugin_sdk::{InferenceRequest, Message, Sampling, ToolCall, ToolChoice};
+
+use crate::support::*;
+
+fn request(fields: &str) -> InferenceRequest {
+    accept(CHAT, chat(fields)).0
+}
+
+/// The messages of a chat whose `messages` are this JSON text.
+fn messages(json: &str) -> Vec<Message> {
+    let (request, _) = accept(CHAT, format!(r#"{{"model":"tiny","messages":{json}}}"#));
+    conversation(&request).messages.clone()
+}
+
+#[test]
+fn a_plain_chat_leaves_everything_to_the_server() {
+    let request = request("");
+    assert_eq!(
+        (
+            request.model.as_str(),
+            request.n,
+            request.stream,
+            request.priority
+        ),
+        ("tiny", 1, false, 0)
+    );
+    assert_eq!(request.sampling, Sampling::default());
+    let conversation = conversation(&request);
+    assert_eq!(conversation.messages, [Message::new("user", "hi")]);
+    assert_eq!(conversation.tool_choice, ToolChoice::None);
+    assert!(conversation.add_generation_prompt && !conversation.continue_final_message);
+    assert_eq!(conversation.template_variables, None);
+}
+
+#[test]
+fn every_sampling_field_is_carried_through() {
+    let request = request(concat!(
+        r#""max_tokens":10,"max_completion_tokens":20,"min_tokens":3,"temperature":0.5,"top_p":0.25,"top_k":40,"#,
+        r#""min_p":0.125,"repetition_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2.0,"#,
+        r#""logit_bias":{"7":-100,"12":1.5},"seed":-9223372036854775808,"stop":["a","b"],"stop_token_ids":[5,6],"#,
+        r#""ignore_eos":true,"logprobs":true,"top_logprobs":4,"n":3,"priority":-5"#,
+    ));
+    let mut sampling = request.sampling;
+    sampling.logit_bias.sort_by_key(|&(token, _)| token);
+    let expected = Sampling {
+        max_tokens: Some(20),
+        min_tokens: 3,
+        temperature: Some(0.5),
+        top_p: Some(0.25),
+        top_k: Some(40),
+        min_p: Some(0.125),
+        repetition_penalty: Some(1.5),
+        presence_penalty: Some(-2.0),
+        frequency_penalty: Some(2.0),
+        logit_bias: vec![(7, -100.0), (12, 1.5)],
+        seed: Some(i64::MIN),
+        stop: vec!["a".to_owned(), "b".to_owned()],
+        stop_token_ids: vec![5, 6],
+        ignore_eos: true,
+        logprobs: Some(4),
+    };
+    assert_eq!(sampling, expected);
+    assert_eq!((request.n, request.priority), (3, -5));
+}
+
+#[test]
+fn null_is_the_same_as_leaving_a_field_out() {
+    let fields = [
+        "max_tokens",
+        "max_completion_tokens",
+        "min_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "seed",
+        "stop",
+        "stop_token_ids",
+        "ignore_eos",
+        "logprobs",
+        "top_logprobs",
+        "n",
+        "priority",
+        "stream",
+        "stream_options",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "user",
+        "metadata",
+        "store",
+        "response_format",
+        "audio",
+        "modalities",
+        "prediction",
+        "functions",
+        "function_call",
+        "best_of",
+        "chat_template_kwargs",
+        "reasoning_effort",
+        "verbosity",
+    ];
+    let nulls = fields.map(|name| format!(r#""{name}":null"#)).join(",");
+    assert_eq!(request(&nulls), request(""));
+}
+
+#[test]
+fn harmless_values_and_unknown_fields_change_nothing() {
+    let harmless = concat!(
+        r#""user":"u","metadata":{"a":"b"},"store":true,"service_tier":"auto","prompt_cache_key":"k","safety_identifier":"s","#,
+        r#""response_format":{ "type" : "text" },"modalities":["text"],"functions":[],"function_call":"none","best_of":1,"#,
+        r#""verbosity":"medium","skip_special_tokens":true,"tools":[],"tool_choice":"none","stop":[],"logprobs":false,"#,
+        r#""top_logprobs":0,"no_such_field":{"deep":[1,2,3]},"echo":false"#,
+    );
+    assert_eq!(request(harmless), request(""));
+}
+
+#[test]
+fn a_nucleus_of_nothing_is_the_smallest_that_the_contract_allows() {
+    assert_eq!(
+        request(r#""top_p":0"#).sampling.top_p,
+        Some(f32::MIN_POSITIVE)
+    );
+}
+
+#[test]
+fn minus_one_means_all_tokens_as_zero_does() {
+    assert_eq!(request(r#""top_k":-1"#).sampling.top_k, Some(0));
+    assert_eq!(request(r#""top_k":0"#).sampling.top_k, Some(0));
+}
+
+#[test]
+fn logprobs_without_alternatives_report_the_chosen_token_alone() {
+    assert_eq!(request(r#""logprobs":true"#).sampling.logprobs, Some(0));
+}
+
+#[test]
+fn text_parts_become_lines_of_one_text() {
+    let parts =
+        r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]"#;
+    assert_eq!(messages(parts), [Message::new("user", "a\nb")]);
+}
+
+#[test]
+fn a_conversation_keeps_its_calls_results_reasoning_and_names() {
+    let given = r#"[
+        {"role":"developer","content":"d","name":"boss"},
+        {"role":"assistant","content":null,"reasoning_content":"why","tool_calls":
+            [{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"b\": 1}"}}]},
+        {"role":"tool","tool_call_id":"c1","content":"42"},
+        {"role":"assistant","content":"done","reasoning":"so"},
+        {"role":"assistant","refusal":"no"},
+        {"role":"assistant"}
+    ]"#;
+    let call = ToolCall {
+        id: "c1".to_owned(),
+        name: "f".to_owned(),
+        arguments: r#"{"b": 1}"#.to_owned(),
+    };
+    let expected = [
+        Message {
+            name: Some("boss".to_owned()),
+            ..Message::new("developer", "d")
+        },
+        Message {
+            content: None,
+            reasoning: Some("why".to_owned()),
+            tool_calls: vec![call],
+            ..Message::new("assistant", "")
+        },
+        Message {
+            tool_call_id: Some("c1".to_owned()),
+            ..Message::new("tool", "42")
+        },
+        Message {
+            reasoning: Some("so".to_owned()),
+            ..Message::new("assistant", "done")
+        },
+        Message::new("assistant", "no"),
+        Message::new("assistant", ""),
+    ];
+    assert_eq!(messages(given), expected);
+}
+
+#[test]
+fn tool_definitions_keep_their_key_order_and_number_format() {
+    let definition =
+        r#"{"type":"function", "function":{"parameters":{"z":1.50,"a":1e2},"name":"f"}}"#;
+    let request = request(&format!(r#""tools":[{definition}]"#));
+    let conversation = conversation(&request);
+    assert_eq!(conversation.tools[0].name, "f");
+    assert_eq!(conversation.tools[0].definition, definition);
+    assert_eq!(conversation.tool_choice, ToolChoice::Auto);
+}
+
+#[test]
+fn every_tool_choice_is_understood() {
+    let choice = |choice: &str| {
+        let tools = r#"[{"type":"function","function":{"name":"f"}}]"#;
+        let request = request(&format!(r#""tools":{tools},"tool_choice":{choice}"#));
+        conversation(&request).tool_choice.clone()
+    };
+    assert_eq!(choice(r#""auto""#), ToolChoice::Auto);
+    assert_eq!(choice(r#""none""#), ToolChoice::None);
+    assert_eq!(choice(r#""required""#), ToolChoice::Required);
+    assert_eq!(
+        choice(r#"{"type":"function","function":{"name":"f"}}"#),
+        ToolChoice::Named("f".to_owned())
+    );
+}
+
+#[test]
+fn template_variables_go_through_as_written_and_the_effort_joins_them() {
+    let variables = |fields: &str| conversation(&request(fields)).template_variables.clone();
+    let given = r#"{"z": 1.0, "enable_thinking":false}"#;
+    assert_eq!(
+        variables(&format!(r#""chat_template_kwargs":{given}"#)).as_deref(),
+        Some(given)
+    );
+    assert_eq!(
+        variables(r#""reasoning_effort":"low""#).as_deref(),
+        Some(r#"{"reasoning_effort":"low"}"#)
+    );
+    let both = r#""reasoning_effort":"low","chat_template_kwargs":{"a":1.0}"#;
+    assert_eq!(
+        variables(both).as_deref(),
+        Some(r#"{"a":1.0,"reasoning_effort":"low"}"#)
+    );
+    let own = r#""reasoning_effort":"low","chat_template_kwargs":{"reasoning_effort":"high"}"#;
+    assert_eq!(
+        variables(own).as_deref(),
+        Some(r#"{"reasoning_effort":"high"}"#)
+    );
+}
+
+#[test]
+fn continuing_the_last_message_opens_no_turn() {
+    let body = r#"{"model":"tiny","messages":[{"role":"assistant","content":"Once"}],"continue_final_message":true}"#;
+    let (request, _) = accept(CHAT, body);
+    let conversation = conversation(&request);
+    assert!(conversation.continue_final_message && !conversation.add_generation_prompt);
+}
