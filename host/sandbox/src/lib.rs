@@ -1,1 +1,55 @@
-//! sandbox
+//! Runs request plugins: WebAssembly components that speak a client's protocol (`Router`), change or refuse requests
+//! (`Shaper`) and write prompts (`Template`), each behind the WIT package `lm:plugin`.
+//!
+//! For the server, which calls plugins as typed async functions and gets either a value or a [`PluginError`] that names
+//! plugin, phase and limit. A guest can waste its own time and memory and nothing else: no WASI, imports only as granted,
+//! a fresh instance per request, and every value it returns is checked. This crate must not know HTTP or the engine.
+//!
+//! ```no_run
+//! # async fn example(wasm: Vec<u8>, request: sandbox::InferenceRequest, caller: sandbox::Caller) -> Result<(), Box<dyn std::error::Error>> {
+//! use sandbox::{AotCache, Limits, Loader, PluginSpec, Sandbox};
+//!
+//! let sandbox = Sandbox::new(Limits::default())?;
+//! let loader = Loader::new(sandbox, Some(AotCache::open("/var/cache/host/plugins")?));
+//! let shaper = loader.load_shaper(PluginSpec::named("request-shaper"), wasm).await?;
+//! match shaper.shape(&request, &caller).await? {
+//!     Ok(shaped) => println!("run {shaped:?}"),
+//!     Err(refusal) => println!("refused with {}: {}", refusal.status, refusal.message),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod bindings;
+mod counters;
+mod error;
+mod guest;
+mod instance;
+mod limits;
+mod loader;
+mod plugin;
+mod registry;
+mod router;
+mod sandbox;
+mod shaper;
+mod template;
+mod untrusted;
+
+pub use bindings::routing::{ModelCard, Request, Response, Route, ServerInfo};
+pub use bindings::shaping::Caller;
+pub use bindings::templating::ModelTemplate;
+pub use bindings::types::{
+    ApiError, ChoiceDelta, ChoiceFinish, Conversation, Delta, Event, FinishReason, Header,
+    InferenceRequest, Input, Message, Sampling, Tool, ToolCall, ToolCallArguments, ToolCallStart,
+    ToolChoice, Usage,
+};
+pub use counters::{FaultStats, PhaseStats, PluginStats};
+pub use error::{Fault, Phase, PluginError, SandboxError};
+pub use limits::Limits;
+pub use loader::{AotCache, Loader};
+pub use plugin::{Grants, Origin, Plugin, PluginInfo, PluginSpec, Role};
+pub use registry::{Current, PluginSet, Registry};
+pub use router::{Job, Outcome, Reply, Router};
+pub use sandbox::Sandbox;
+pub use shaper::Shaper;
+pub use template::{Parser, Template, TemplateInstance};

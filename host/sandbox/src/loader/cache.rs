@@ -1,0 +1,184 @@
+//! Machine code of plugins, kept between runs: loading it takes under a millisecond, compiling it seconds.
+//!
+//! The runtime trusts such a file as it trusts the host's own code, so only files that this user wrote, in a folder only
+//! this user can write, are read, and each begins with a digest of the rest: a torn or damaged one is compiled anew.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::error::SandboxError;
+use crate::plugin::Origin;
+
+/// Bytes of the digest at the beginning of a file.
+const DIGEST_LEN: usize = 32;
+
+/// Permission bits that let others than the owner write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// A folder of compiled plugins.
+#[derive(Debug)]
+pub struct AotCache {
+    dir: PathBuf,
+    /// The user that this process runs as.
+    owner: u32,
+    /// Makes the names of unfinished files unique within the process.
+    unfinished: AtomicU64,
+}
+
+impl AotCache {
+    /// Uses a folder, which is made (for this user alone) if need be. Refuses one that others own or can write to.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<AotCache, SandboxError> {
+        let dir = dir.into();
+        match prepare(&dir) {
+            Ok(owner) => Ok(AotCache {
+                dir,
+                owner,
+                unfinished: AtomicU64::new(0),
+            }),
+            Err(why) => Err(SandboxError::Cache { path: dir, why }),
+        }
+    }
+
+    /// The component from the cache, or else by `compile`, whose result is then kept for the next time.
+    pub(super) fn load_or_compile(
+        &self,
+        engine: &Engine,
+        sha256: &str,
+        compile: impl FnOnce() -> wasmtime::Result<Component>,
+    ) -> wasmtime::Result<(Component, Origin)> {
+        let path = self.dir.join(file_name(engine, sha256));
+        let origin = match self.read(engine, &path) {
+            Ok(Some(component)) => return Ok((component, Origin::Cached)),
+            Ok(None) => Origin::Compiled,
+            Err(reason) => Origin::Recompiled { reason },
+        };
+        if let Origin::Recompiled { reason } = &origin {
+            tracing::warn!(path = %path.display(), reason, "compiled plugin ignored, compiling it anew");
+        }
+        let component = compile()?;
+        if let Err(e) = self.write(&path, &component.serialize()?) {
+            tracing::warn!(path = %path.display(), "compiled plugin not kept, the next start compiles it again: {e}");
+        }
+        Ok((component, origin))
+    }
+
+    /// `None` if there is no file, an error if it cannot be trusted.
+    fn read(&self, engine: &Engine, path: &Path) -> Result<Option<Component>, String> {
+        // Not following links: the folder is ours, but a link in it may lead anywhere.
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(format!("cannot look at it: {e}")),
+            Ok(meta) if !meta.is_file() => return Err("it is not a plain file".into()),
+            Ok(meta) if meta.uid() != self.owner => {
+                return Err(format!("it belongs to user {}", meta.uid()));
+            }
+            Ok(meta) if meta.mode() & OTHERS_WRITE != 0 => {
+                return Err("others can write to it".into());
+            }
+            Ok(_) => {}
+        }
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(|e| format!("cannot read it: {e}"))?;
+        let Some((digest, code)) = bytes.split_first_chunk::<DIGEST_LEN>() else {
+            return Err("it is cut short".into());
+        };
+        if Sha256::digest(code)[..] != digest[..] {
+            return Err("its digest is wrong".into());
+        }
+        // SAFETY: `deserialize` needs bytes that `Component::serialize` of a compatible engine made. The digest shows that
+        // they are what was written, owner and permissions that only this user can have written them, and the file's name
+        // holds the hash under which engines are compatible.
+        #[expect(
+            unsafe_code,
+            reason = "the runtime has no safe way to load machine code"
+        )]
+        let component = unsafe { Component::deserialize(engine, code) };
+        component
+            .map(Some)
+            .map_err(|e| format!("the runtime refuses it: {e:#}"))
+    }
+
+    /// Writes beside the file and renames, so that a reader never sees half a file. Not synced: the digest finds what a
+    /// crash tore.
+    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        let unique = self.unfinished.fetch_add(1, Relaxed);
+        let unfinished = self
+            .dir
+            .join(format!(".{}-{unique}.unfinished", process::id()));
+        let written = write_private(&unfinished, &[&Sha256::digest(code), code])
+            .and_then(|()| fs::rename(&unfinished, path));
+        if written.is_err() {
+            // It may not have been made at all; the error that matters is the first.
+            let _ = fs::remove_file(&unfinished);
+        }
+        written
+    }
+}
+
+/// Named after what the code was made from and all that it depends on.
+fn file_name(engine: &Engine, sha256: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{sha256}-{:016x}.cwasm", hasher.finish())
+}
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Makes the folder fit; returns the user that this process runs as.
+fn prepare(dir: &Path) -> Result<u32, String> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| format!("cannot make it: {e}"))?;
+    // A new file belongs to whoever made it: that tells our user without a system call of its own.
+    let probe = dir.join(format!(".{}.probe", process::id()));
+    let owner = write_private(&probe, &[])
+        .and_then(|()| fs::metadata(&probe))
+        .map(|meta| meta.uid());
+    let _ = fs::remove_file(&probe);
+    let owner = owner.map_err(|e| format!("cannot write to it: {e}"))?;
+    let meta = fs::metadata(dir).map_err(|e| format!("cannot look at it: {e}"))?;
+    if meta.uid() != owner {
+        return Err(format!(
+            "it belongs to user {}, and this process runs as {owner}: give another folder",
+            meta.uid()
+        ));
+    }
+    if meta.mode() & OTHERS_WRITE != 0 {
+        return Err(
+            "others can write to it, and with it change the code that runs here: chmod go-w it"
+                .into(),
+        );
+    }
+    Ok(owner)
+}
+
+/// Writes a file that only this user can read.
+fn write_private(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))
+}
