@@ -5,6 +5,8 @@
 //! the marks of the Qwen3 and Hermes families: `<think>` for reasoning, `<tool_call>` around a JSON object for a call.
 //! It must not know HTTP, OpenAI's wire format, tokens or sampling.
 
+mod forced_call;
+mod marks;
 mod parse;
 mod render;
 

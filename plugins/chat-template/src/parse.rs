@@ -9,14 +9,10 @@ mod tool_call;
 
 use plugin_sdk::{Conversation, Delta, OutputParser, ToolCallArguments, ToolCallStart, ToolChoice};
 
-use hold_back::{Found, find};
+use crate::marks::{THINK, THINK_END, TOOL_CALL, TOOL_CALL_END};
+use hold_back::{Found, begun_len, find};
 use opening::Opening;
 use tool_call::Block;
-
-const THINK: &str = "<think>";
-const THINK_END: &str = "</think>";
-const TOOL_CALL: &str = "<tool_call>";
-const TOOL_CALL_END: &str = "</tool_call>";
 
 /// Reads one choice. Whatever pieces the text comes in, the deltas add up to the same.
 ///
@@ -49,6 +45,8 @@ enum State {
     ToolCall {
         /// The newlines and the mark that the block began with, to be given back with it if it is no call.
         begun_with: String,
+        /// How much of `held` the prompt has written and not the model, in bytes.
+        prompted_len: usize,
         /// How much of `held` is known to hold no end of the block, in bytes.
         searched_len: usize,
     },
@@ -56,14 +54,23 @@ enum State {
 
 impl MarkParser {
     pub(crate) fn new(conversation: &Conversation, prompt: &str) -> MarkParser {
+        let mut held = String::new();
         let state = match opening::of(conversation, prompt) {
             Opening::Nothing => State::Start,
             Opening::Reasoning { after_mark } => State::Reasoning { after_mark },
+            Opening::ToolCall { begun } => {
+                held = begun;
+                State::ToolCall {
+                    begun_with: String::new(),
+                    prompted_len: held.len(),
+                    searched_len: held.len(),
+                }
+            }
             Opening::Answer => State::Content { after_mark: false },
         };
         MarkParser {
             state,
-            held: String::new(),
+            held,
             tools: !conversation.tools.is_empty() && conversation.tool_choice != ToolChoice::None,
             num_calls: 0,
         }
@@ -107,6 +114,7 @@ impl MarkParser {
                         self.held.drain(..after);
                         self.state = State::ToolCall {
                             begun_with,
+                            prompted_len: 0,
                             searched_len: 0,
                         };
                         true
@@ -141,13 +149,14 @@ impl MarkParser {
     fn tool_call(&mut self, deltas: &mut Deltas) -> bool {
         let State::ToolCall {
             begun_with,
+            prompted_len,
             searched_len,
         } = &mut self.state
         else {
             return false;
         };
         let Some(at) = self.held[*searched_len..].find(TOOL_CALL_END) else {
-            *searched_len = certain_len(&self.held, TOOL_CALL_END);
+            *searched_len = self.held.len() - begun_len(&self.held, TOOL_CALL_END);
             return false;
         };
         let end = *searched_len + at;
@@ -165,7 +174,7 @@ impl MarkParser {
             }
             Block::Other => {
                 deltas.content(begun_with);
-                deltas.content(&self.held[..after]);
+                deltas.content(&self.held[*prompted_len..after]);
                 false
             }
         };
@@ -189,7 +198,11 @@ impl OutputParser for MarkParser {
         match std::mem::replace(&mut self.state, State::Content { after_mark: false }) {
             State::Start | State::Content { .. } => deltas.content(&held),
             State::Reasoning { .. } => deltas.reasoning(&held),
-            State::ToolCall { begun_with, .. } => match tool_call::read(&held) {
+            State::ToolCall {
+                begun_with,
+                prompted_len,
+                ..
+            } => match tool_call::read(&held) {
                 // The end mark is often the very token that stops the model.
                 Block::Call { name, arguments } => {
                     deltas.call(self.num_calls, name, arguments);
@@ -197,7 +210,7 @@ impl OutputParser for MarkParser {
                 }
                 Block::InsideString | Block::Other => {
                     deltas.content(&begun_with);
-                    deltas.content(&held);
+                    deltas.content(&held[prompted_len..]);
                 }
             },
         }
@@ -213,11 +226,6 @@ fn drop_newlines(held: &mut String, after_mark: &mut bool) -> bool {
         *after_mark = held.is_empty();
     }
     *after_mark
-}
-
-/// How much of the text cannot be the beginning of a mark, in bytes.
-fn certain_len(text: &str, mark: &str) -> usize {
-    text.len() - hold_back::begun_len(text, mark)
 }
 
 /// Deltas in order; adjacent pieces of the same kind become one.

@@ -13,6 +13,8 @@ mod whitespace;
 
 use plugin_sdk::{ApiError, Conversation, ModelTemplate};
 
+use crate::forced_call;
+
 /// For models that bring no template: ChatML, with tools in the Hermes manner that the parser reads back.
 const FALLBACK: &str = include_str!("render/chatml.jinja");
 
@@ -38,8 +40,9 @@ pub(crate) fn render(
         .template_from_str(&source)
         .and_then(|template| template.render(variables))
         .map_err(explain)?;
-    match continuation {
-        Some(continuation) => continuation.cut(prompt),
-        None => Ok(prompt),
-    }
+    let prompt = match continuation {
+        Some(continuation) => continuation.cut(prompt)?,
+        None => prompt,
+    };
+    forced_call::begin(prompt, conversation, &source)
 }

@@ -1,9 +1,10 @@
-//! What the prompt has opened already: templates of thinking models end in `<think>`, and a continued message may have
-//! begun to think or to answer.
+//! What the prompt has opened already: templates of thinking models end in `<think>`, a forced tool call has begun, and a
+//! continued message may have begun to think or to answer.
 
 use plugin_sdk::Conversation;
 
-use super::{THINK, THINK_END};
+use crate::forced_call;
+use crate::marks::{THINK, THINK_END, TOOL_CALL};
 
 /// Where the model begins to write.
 pub(crate) enum Opening {
@@ -14,6 +15,11 @@ pub(crate) enum Opening {
         /// Whether nothing of the reasoning was written yet.
         after_mark: bool,
     },
+    /// Inside a `<tool_call>` whose first part the prompt has written.
+    ToolCall {
+        /// That part.
+        begun: String,
+    },
     /// In the midst of an answer that the prompt began, where a `<think>` is mere text.
     Answer,
 }
@@ -23,6 +29,12 @@ pub(crate) enum Opening {
 pub(crate) fn of(conversation: &Conversation, prompt: &str) -> Opening {
     if prompt.trim_end().ends_with(THINK) {
         return Opening::Reasoning { after_mark: true };
+    }
+    if let Some(begun) = forced_call::beginning(conversation) {
+        let before = prompt.strip_suffix(&begun).map(str::trim_end);
+        if before.is_some_and(|before| before.ends_with(TOOL_CALL)) {
+            return Opening::ToolCall { begun };
+        }
     }
     if !conversation.continue_final_message {
         return Opening::Nothing;

@@ -7,8 +7,9 @@ use minijinja_contrib::pycompat;
 
 use super::{failure::Refusal, python::Str, strftime::strftime, tojson, whitespace};
 
-/// Steps that one rendering may take; 64 bytes written count as one. Qwen3's template takes about 60 a message.
-const FUEL: u64 = 10_000_000;
+/// Steps that one rendering may take, a fraction of a second; 64 bytes that are copied count as one. A test renders a
+/// megabyte of conversation with it, which is what the longest contexts hold.
+const FUEL: u64 = 2_000_000;
 
 /// An environment for one rendering. `now` is in seconds since 1970.
 pub(crate) fn environment(now: u64) -> Result<Environment<'static>, Error> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use minijinja::value::{Value, ValueKind};
 
-/// Deeper levels are cut off, as Python does it with containers that hold themselves.
+/// Values nest no deeper than this; a template can nest what it builds itself without end.
 const MAX_DEPTH: usize = 110;
 
 /// Python's `str` of a value. All but floats, and what holds floats, minijinja writes the same way.
@@ -21,7 +21,7 @@ impl fmt::Display for Str<'_> {
 
 fn repr(value: &Value, depth: usize, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     if depth > MAX_DEPTH {
-        return out.write_str("...");
+        return Err(fmt::Error);
     }
     match value.kind() {
         ValueKind::Number => match float_of(value) {
