@@ -1,1 +1,11 @@
-//! text
+#![doc = include_str!("../README.md")]
+
+mod detokenizer;
+mod error;
+mod stop;
+mod tokenizer;
+
+pub use detokenizer::Detokenizer;
+pub use error::Error;
+pub use stop::{Checked, StopStrings};
+pub use tokenizer::{GgufVocab, Specials, Tokenizer};
