@@ -36,6 +36,18 @@ struct Case {
 }
 
 #[derive(Deserialize)]
+struct Dates {
+    format: String,
+    dates: Vec<Date>,
+}
+
+#[derive(Deserialize)]
+struct Date {
+    now: u64,
+    text: String,
+}
+
+#[derive(Deserialize)]
 struct Turn {
     role: String,
     content: Option<String>,
@@ -86,6 +98,24 @@ fn jinja_features_write_what_they_write_in_transformers() {
 #[test]
 fn prompts_that_open_a_thought_are_those_of_transformers() {
     compare("thinker");
+}
+
+#[test]
+fn dates_are_written_as_python_writes_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/prompts/dates.json");
+    let golden: Dates = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    for date in &golden.dates {
+        let model = ModelTemplate {
+            model: "dates".to_owned(),
+            chat_template: Some("{{ strftime_now(messages[0].content) }}".to_owned()),
+            bos_token: None,
+            eos_token: None,
+            now: date.now,
+        };
+        let conversation = Conversation::new(vec![Message::new("user", &golden.format)]);
+        let found = JinjaTemplate::render(&model, &conversation);
+        assert_eq!(found.as_ref(), Ok(&date.text), "at {}", date.now);
+    }
 }
 
 fn compare(name: &str) {

@@ -171,6 +171,15 @@ OWN = {
 }
 
 
+# Every directive, at the turns of days, halves of a day, months, years, leap years and weeks.
+DATE_FORMAT = "%Y %C %y|%m %d %e %j|%H %k %I %l %M %S|%w %u %U %W|%B %b %h %A %a|%p %P|%F %T %R %r %D %x %X %c|%-d %-m %-j %_d %_H %0e|%z%Z%n%t%%|%"
+DATES = [
+    (1970, 1, 1, 0, 0, 0), (1972, 2, 29, 23, 59, 59), (1999, 12, 31, 12, 0, 0), (2000, 2, 29, 11, 59, 59), (2000, 12, 31, 13, 1, 1),
+    (2024, 2, 28, 0, 30, 0), (2024, 3, 1, 1, 2, 3), (2025, 1, 5, 9, 9, 9), (2025, 1, 6, 10, 10, 10), (2026, 12, 27, 22, 22, 22),
+    (2027, 6, 30, 6, 6, 6), (2100, 2, 28, 4, 5, 6), (2100, 3, 1, 23, 0, 0), (2400, 12, 31, 0, 0, 59), (9999, 12, 31, 23, 59, 59),
+]
+
+
 def for_template(message, template):
     """An OpenAI message as vLLM hands it to Transformers."""
     out = dict(message)
@@ -254,6 +263,13 @@ def main():
         text = json.dumps(out, ensure_ascii=False, indent=1)
         (HERE / "prompts" / f"{name}.json").write_text(text + "\n")
         print(name, len(cases), sum("error" in case for case in cases))
+    dates = []
+    for date in DATES:
+        moment = datetime.datetime(*date)
+        now = int((moment - datetime.datetime(1970, 1, 1)).total_seconds())
+        dates.append({"now": now, "text": moment.strftime(DATE_FORMAT)})
+    text = json.dumps({"format": DATE_FORMAT, "dates": dates}, indent=1)
+    (HERE / "prompts" / "dates.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":
