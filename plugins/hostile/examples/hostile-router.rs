@@ -8,8 +8,10 @@
 //! * `respond` (parse): an ordinary response that repeats the body
 //!
 //! Any other body is a request for the first model: `push` returns the answers' text, `finish` a line `done`, `fail` the
-//! error's message. `routes` obeys as well, by the config `"routes:WORD"` (a JSON string): `trap`, `spin`, …, `none` (no
+//! error's message. `routes` obeys as well, by the config `{"order": "routes:WORD"}`: `trap`, `spin`, …, `none` (no
 //! route) and `bad-route` (a relative path).
+
+use std::collections::BTreeMap;
 
 use hostile::{huge_text, misbehave, order_for};
 use plugin_sdk::{
@@ -28,8 +30,10 @@ impl Router for HostileRouter {
 
     fn routes() -> Vec<Route> {
         // A config of any other shape belongs to somebody else's test.
-        let order: String = config::read().unwrap_or_default();
-        let word = order_for("routes", &order);
+        let settings: BTreeMap<String, String> = config::read().unwrap_or_default();
+        let word = settings
+            .get("order")
+            .map_or("", |order| order_for("routes", order));
         misbehave(word);
         let path = match word {
             "none" => return Vec::new(),

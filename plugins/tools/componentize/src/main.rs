@@ -70,3 +70,35 @@ fn check_name(verb: &str, name: &str) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component that imports one function without parameters and results, and exports nothing.
+    fn importing(name: &str) -> Vec<u8> {
+        let function_type = [7, 5, 1, 0x40, 0, 1, 0];
+        let len = u8::try_from(name.len()).unwrap();
+        let import = [&[10, len + 5, 1, 0, len], name.as_bytes(), &[1, 0]].concat();
+        [&b"\0asm\x0d\0\x01\0"[..], &function_type, &import].concat()
+    }
+
+    #[test]
+    fn an_import_from_elsewhere_is_refused_by_name() {
+        let refusal = check_border(&importing("wasi:cli/exit@0.2.6"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("imports `wasi:cli/exit@0.2.6`"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn a_component_without_a_role_is_refused_even_if_its_imports_are_ours() {
+        let refusal = check_border(&importing("lm:plugin/log@0.1.0"))
+            .unwrap_err()
+            .to_string();
+        assert!(refusal.contains("has no role"), "{refusal}");
+    }
+}
