@@ -52,7 +52,11 @@ fn quantise_block(x: &[f32; BLOCK]) -> ActivationBlock {
     }
     let greatest = greatest.iter().fold(0.0f32, |a, &b| a.max(b));
     let scale = greatest / 127.0;
-    let inverse = if greatest > 0.0 { 127.0 / greatest } else { 0.0 };
+    let inverse = if greatest > 0.0 {
+        127.0 / greatest
+    } else {
+        0.0
+    };
     let mut codes = [0i32; BLOCK];
     let mut sum = 0;
     for i in 0..BLOCK {
@@ -61,7 +65,12 @@ fn quantise_block(x: &[f32; BLOCK]) -> ActivationBlock {
         sum += codes[i];
     }
     let codes = std::array::from_fn(|group| std::array::from_fn(|i| codes[group * 4 + i] as i8));
-    ActivationBlock { codes, scale, scaled_sum: scale * sum as f32, sum }
+    ActivationBlock {
+        codes,
+        scale,
+        scaled_sum: scale * sum as f32,
+        sum,
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +88,12 @@ mod tests {
             assert!((f32::from(code) * block.scale - input).abs() <= 0.501 * block.scale);
         }
         for block in &blocks {
-            let sum: i32 = block.codes.as_flattened().iter().map(|&code| i32::from(code)).sum();
+            let sum: i32 = block
+                .codes
+                .as_flattened()
+                .iter()
+                .map(|&code| i32::from(code))
+                .sum();
             assert_eq!(block.sum, sum);
             assert_eq!(block.scaled_sum, sum as f32 * block.scale);
         }

@@ -18,7 +18,10 @@ impl Cpu {
 
     /// As `new`, with a chosen instruction set.
     pub fn with_isa(isa: Isa, num_threads: usize) -> Self {
-        Self { isa, team: Team::new(num_threads) }
+        Self {
+            isa,
+            team: Team::new(num_threads),
+        }
     }
 
     /// The instruction set in use.
@@ -33,7 +36,12 @@ impl Cpu {
 
     /// Calls `body(index, row)` for each row of `out`, which is row-major with `row_len` elements a row.
     #[allow(unsafe_code, reason = "rows are handed to threads by index")]
-    pub(crate) fn for_each_row<T: Send>(&self, out: &mut [T], row_len: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+    pub(crate) fn for_each_row<T: Send>(
+        &self,
+        out: &mut [T],
+        row_len: usize,
+        body: impl Fn(usize, &mut [T]) + Sync,
+    ) {
         let num_rows = out.len() / row_len;
         let out = SharedOut::new(out);
         self.team.for_each(num_rows, |index| {

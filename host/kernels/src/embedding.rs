@@ -6,8 +6,14 @@ use crate::matrix::Matrix;
 /// Writes the row of `table` of each token to the rows of `out` (`table.cols()` long each). Panics if the shapes do not fit
 /// or a token is not below `table.rows()`.
 pub fn embedding(cpu: &Cpu, table: &Matrix, tokens: &[u32], out: &mut [f32]) {
-    assert_eq!(out.len(), tokens.len() * table.cols(), "out has a row for each token");
-    cpu.for_each_row(out, table.cols(), |index, row| table.row(tokens[index] as usize, row));
+    assert_eq!(
+        out.len(),
+        tokens.len() * table.cols(),
+        "out has a row for each token"
+    );
+    cpu.for_each_row(out, table.cols(), |index, row| {
+        table.row(tokens[index] as usize, row)
+    });
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@ pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     let bits = u32::from(bits);
     // The fields keep their order; only the exponent's bias differs, by 112. The product also mends subnormals.
     let finite = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((112 + 127) << 23);
-    let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    let special = if bits & 0x7c00 == 0x7c00 {
+        0x7f80_0000
+    } else {
+        0
+    };
     f32::from_bits(finite.to_bits() | special | ((bits & 0x8000) << 16))
 }
 

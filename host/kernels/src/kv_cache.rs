@@ -21,7 +21,13 @@ impl KvCache {
     pub fn new(num_blocks: usize, num_heads: usize, head_len: usize) -> Self {
         let zeros = |per_head: usize| vec![[0.0; LANES]; num_blocks * num_heads * per_head];
         let (keys, values) = (zeros(head_len), zeros(head_len.div_ceil(LANES) * BLOCK_LEN));
-        Self { num_blocks, num_heads, head_len, keys, values }
+        Self {
+            num_blocks,
+            num_heads,
+            head_len,
+            keys,
+            values,
+        }
     }
 
     /// Bytes that one block of such a cache takes.
@@ -48,14 +54,20 @@ impl KvCache {
     /// slot or a length is out of range.
     pub fn write(&mut self, block: u32, slot: usize, key: &[f32], value: &[f32]) {
         let len = self.num_heads * self.head_len;
-        assert!(key.len() == len && value.len() == len && slot < BLOCK_LEN, "a key and a value of all heads");
+        assert!(
+            key.len() == len && value.len() == len && slot < BLOCK_LEN,
+            "a key and a value of all heads"
+        );
         for head in 0..self.num_heads {
             let (keys, values) = (self.keys_at(block, head), self.values_at(block, head));
             let numbers = head * self.head_len..(head + 1) * self.head_len;
             for (vector, number) in self.keys[keys].iter_mut().zip(&key[numbers.clone()]) {
                 vector[slot] = *number;
             }
-            for (chunk, numbers) in self.values[values].chunks_exact_mut(BLOCK_LEN).zip(value[numbers].chunks(LANES)) {
+            for (chunk, numbers) in self.values[values]
+                .chunks_exact_mut(BLOCK_LEN)
+                .zip(value[numbers].chunks(LANES))
+            {
                 chunk[slot][..numbers.len()].copy_from_slice(numbers);
             }
         }

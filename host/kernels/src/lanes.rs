@@ -30,13 +30,22 @@ pub(crate) fn exp(x: f32) -> f32 {
     let power = clamped.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
     let rest = power.mul_add(-LN_2_LOW, power.mul_add(-LN_2_HIGH, clamped));
     let mut series = 1.0 / 5040.0;
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for factor in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         series = rest.mul_add(series, factor);
     }
     // In two halves, because 2^128 alone is no float.
     let half = ((power as i32) >> 1) + 127;
     let other = (power as i32) - ((power as i32) >> 1) + 127;
-    let result = series * f32::from_bits((half as u32) << 23) * f32::from_bits((other as u32) << 23);
+    let result =
+        series * f32::from_bits((half as u32) << 23) * f32::from_bits((other as u32) << 23);
     if x < -87.3 { 0.0 } else { result }
 }
 
@@ -50,7 +59,11 @@ mod tests {
             let x = step as f32 * 1e-3;
             let exact = f64::from(x).exp();
             let unit = f64::from(f32::EPSILON) * exact;
-            assert!((f64::from(exp(x)) - exact).abs() <= 2.0 * unit, "exp({x}) = {}", exp(x));
+            assert!(
+                (f64::from(exp(x)) - exact).abs() <= 2.0 * unit,
+                "exp({x}) = {}",
+                exp(x)
+            );
         }
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(exp(-100.0), 0.0);

@@ -8,12 +8,17 @@
 //!
 //! One idea carries all the heavy ops: sixteen outputs lie side by side in the lanes of a vector, inputs are broadcast over
 //! them, and nothing is ever summed across lanes. Weights, keys and values are stored so that this is a straight read.
+#![allow(
+    clippy::needless_range_loop,
+    reason = "a lane or row index walks several arrays at once"
+)]
 
 mod activation;
 mod attention;
 mod cpu;
 mod embedding;
 mod half_float;
+mod heads;
 mod isa;
 mod kv_cache;
 mod lanes;
@@ -26,9 +31,10 @@ mod shared_out;
 mod silu_mul;
 mod team;
 
-pub use attention::{Heads, Span, attention};
+pub use attention::{Span, attention};
 pub use cpu::Cpu;
 pub use embedding::embedding;
+pub use heads::HeadColumns;
 pub use isa::Isa;
 pub use kv_cache::{BLOCK_LEN, KvCache};
 pub use linear::{Write, linear};

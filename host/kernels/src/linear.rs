@@ -38,12 +38,31 @@ pub enum Write {
 /// Panics if the shapes do not fit.
 pub fn linear(cpu: &Cpu, w: &Matrix, bias: Option<&[f32]>, x: &[f32], y: &mut [f32], write: Write) {
     let num_rows = x.len() / w.cols();
-    assert_eq!(x.len(), num_rows * w.cols(), "x is whole rows of w's inputs");
-    assert_eq!(y.len(), num_rows * w.rows(), "y has a row of w's outputs for each row of x");
-    assert!(bias.is_none_or(|bias| bias.len() == w.rows()), "the bias has one number for each of w's outputs");
+    assert_eq!(
+        x.len(),
+        num_rows * w.cols(),
+        "x is whole rows of w's inputs"
+    );
+    assert_eq!(
+        y.len(),
+        num_rows * w.rows(),
+        "y has a row of w's outputs for each row of x"
+    );
+    assert!(
+        bias.is_none_or(|bias| bias.len() == w.rows()),
+        "the bias has one number for each of w's outputs"
+    );
     let is_quantised = |part: &Part| matches!(part.tiles, Tiles::U4(_) | Tiles::U8(_));
-    let blocks = if w.parts().iter().any(is_quantised) { quantise(cpu, x, w.cols()) } else { Vec::new() };
-    let input = Input { floats: x, blocks: &blocks, cols: w.cols() };
+    let blocks = if w.parts().iter().any(is_quantised) {
+        quantise(cpu, x, w.cols())
+    } else {
+        Vec::new()
+    };
+    let input = Input {
+        floats: x,
+        blocks: &blocks,
+        cols: w.cols(),
+    };
 
     let tiles = tiles_of(w);
     let num_shares = (cpu.team().num_threads() * SHARES_PER_THREAD).min(tiles.len());
@@ -61,7 +80,8 @@ pub fn linear(cpu: &Cpu, w: &Matrix, bias: Option<&[f32]>, x: &[f32], y: &mut [f
                     for (index, sums) in sums[..count].iter().enumerate() {
                         #[allow(unsafe_code, reason = "columns are handed to threads by tile")]
                         // SAFETY: each tile is in one share, each share is handed out once, and tiles have their own columns.
-                        let y = unsafe { out.part((row + index) * w.rows() + tile.column, tile.rows) };
+                        let y =
+                            unsafe { out.part((row + index) * w.rows() + tile.column, tile.rows) };
                         let bias = bias.map(|bias| &bias[tile.column..][..tile.rows]);
                         store(y, &sums[..tile.rows], bias, write);
                     }
@@ -97,7 +117,12 @@ fn tiles_of(w: &Matrix) -> Vec<Tile<'_>> {
     for part in w.parts() {
         for first in (0..part.rows).step_by(LANES) {
             let rows = LANES.min(part.rows - first);
-            tiles.push(Tile { tiles: &part.tiles, index: first / LANES, column: column + first, rows });
+            tiles.push(Tile {
+                tiles: &part.tiles,
+                index: first / LANES,
+                column: column + first,
+                rows,
+            });
         }
         column += part.rows;
     }
@@ -118,11 +143,21 @@ impl Input<'_> {
         match tile.tiles {
             Tiles::U4(tiles) => {
                 let x = &self.blocks[first_row * num_blocks..][..out.len() * num_blocks];
-                quantised::multiply_u4(isa, &tiles[tile.index * num_blocks..][..num_blocks], x, out);
+                quantised::multiply_u4(
+                    isa,
+                    &tiles[tile.index * num_blocks..][..num_blocks],
+                    x,
+                    out,
+                );
             }
             Tiles::U8(tiles) => {
                 let x = &self.blocks[first_row * num_blocks..][..out.len() * num_blocks];
-                quantised::multiply_u8(isa, &tiles[tile.index * num_blocks..][..num_blocks], x, out);
+                quantised::multiply_u8(
+                    isa,
+                    &tiles[tile.index * num_blocks..][..num_blocks],
+                    x,
+                    out,
+                );
             }
             Tiles::Bf16(tiles) => {
                 let x = &self.floats[first_row * self.cols..][..out.len() * self.cols];
@@ -148,7 +183,10 @@ mod tests {
     fn matrices(rows: usize, cols: usize) -> Vec<(&'static str, Matrix)> {
         let floats: Vec<f32> = (0..rows * cols).map(number).collect();
         let bytes: Vec<u8> = floats.iter().flat_map(|w| w.to_le_bytes()).collect();
-        let bf16: Vec<u8> = floats.iter().flat_map(|&w| half::bf16::from_f32(w).to_le_bytes()).collect();
+        let bf16: Vec<u8> = floats
+            .iter()
+            .flat_map(|&w| half::bf16::from_f32(w).to_le_bytes())
+            .collect();
         let q4: Vec<u8> = (0..rows * cols.div_ceil(BLOCK))
             .flat_map(|block| {
                 let scale = half::f16::from_f32(number(block) / 8.0).to_le_bytes();
@@ -162,7 +200,13 @@ mod tests {
         let float = Matrix::from_f32(&bytes, rows, cols).unwrap();
         let mixed = Matrix::stack(vec![u8.clone(), float.clone(), u4.clone()]);
         let bf16 = Matrix::from_bf16(&bf16, rows, cols).unwrap();
-        vec![("u4", u4), ("u8", u8), ("f32", float), ("bf16", bf16), ("mixed", mixed)]
+        vec![
+            ("u4", u4),
+            ("u8", u8),
+            ("f32", float),
+            ("bf16", bf16),
+            ("mixed", mixed),
+        ]
     }
 
     /// In float64 from the widened weights. Quantised inputs are given as their rounded values.
@@ -172,7 +216,11 @@ mod tests {
         for row in 0..w.rows() {
             w.row(row, &mut weights);
             for (index, x) in x.chunks_exact(w.cols()).enumerate() {
-                let dot: f64 = weights.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
+                let dot: f64 = weights
+                    .iter()
+                    .zip(x)
+                    .map(|(&w, &x)| f64::from(w) * f64::from(x))
+                    .sum();
                 y[index * w.rows() + row] = dot + f64::from(bias[row]);
             }
         }
@@ -187,13 +235,22 @@ mod tests {
                 // Whole numbers whose greatest is 127 in each block of 32, so that rounding to 8 bits changes nothing and the
                 // tolerance need only cover float sums.
                 let x: Vec<f32> = (0..11 * cols)
-                    .map(|i| if i % cols % BLOCK == 0 { 127.0 } else { (number(i) * 60.0).round() })
+                    .map(|i| {
+                        if i % cols % BLOCK == 0 {
+                            127.0
+                        } else {
+                            (number(i) * 60.0).round()
+                        }
+                    })
                     .collect();
                 let mut y = vec![1.0; 11 * w.rows()];
                 linear(&Cpu::new(2), &w, Some(&bias), &x, &mut y, Write::Add);
                 for (found, expected) in y.iter().zip(reference(&w, &bias, &x)) {
                     // 96 terms of at most 254, one rounding each.
-                    assert!((f64::from(*found) - 1.0 - expected).abs() <= 0.01, "{name} {rows}x{cols}: {found}, {expected}");
+                    assert!(
+                        (f64::from(*found) - 1.0 - expected).abs() <= 0.01,
+                        "{name} {rows}x{cols}: {found}, {expected}"
+                    );
                 }
             }
         }
@@ -205,14 +262,26 @@ mod tests {
         for (name, w) in matrices(rows, cols) {
             let x: Vec<f32> = (0..83 * cols).map(|i| number(i + 1)).collect();
             let mut expected = vec![0.0; 83 * w.rows()];
-            linear(&Cpu::with_isa(Isa::supported().pop().unwrap(), 1), &w, None, &x, &mut expected, Write::Set);
+            linear(
+                &Cpu::with_isa(Isa::supported().pop().unwrap(), 1),
+                &w,
+                None,
+                &x,
+                &mut expected,
+                Write::Set,
+            );
             for isa in Isa::supported() {
                 let cpu = Cpu::with_isa(isa, 3);
                 for count in [1, 2, 3, 4, 5, 6, 7, 8, 83] {
                     let first = 83 - count;
                     let mut y = vec![0.0; count * w.rows()];
                     linear(&cpu, &w, None, &x[first * cols..], &mut y, Write::Set);
-                    assert_eq!(y, expected[first * w.rows()..], "{name}, {}, {count} rows", isa.name());
+                    assert_eq!(
+                        y,
+                        expected[first * w.rows()..],
+                        "{name}, {}, {count} rows",
+                        isa.name()
+                    );
                 }
             }
         }

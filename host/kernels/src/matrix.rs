@@ -66,12 +66,21 @@ impl Matrix {
     /// The matrices one above the other, so that one pass computes them all; formats may differ. Panics if there are none
     /// or their inputs differ: the caller has checked its shapes.
     pub fn stack(matrices: Vec<Self>) -> Self {
-        let cols = matrices.first().expect("a stack has at least one matrix").cols;
-        assert!(matrices.iter().all(|matrix| matrix.cols == cols), "stacked matrices have the same inputs");
+        let cols = matrices
+            .first()
+            .expect("a stack has at least one matrix")
+            .cols;
+        assert!(
+            matrices.iter().all(|matrix| matrix.cols == cols),
+            "stacked matrices have the same inputs"
+        );
         Self {
             rows: matrices.iter().map(|matrix| matrix.rows).sum(),
             cols,
-            parts: matrices.into_iter().flat_map(|matrix| matrix.parts).collect(),
+            parts: matrices
+                .into_iter()
+                .flat_map(|matrix| matrix.parts)
+                .collect(),
         }
     }
 
@@ -138,6 +147,7 @@ impl U4Block {
 
 impl U8Block {
     fn weight(&self, lane: usize, k: usize) -> f32 {
-        f16_to_f32(self.scales[lane]) * (f32::from(self.codes[k / 4 * 64 + lane * 4 + k % 4]) - 128.0)
+        f16_to_f32(self.scales[lane])
+            * (f32::from(self.codes[k / 4 * 64 + lane * 4 + k % 4]) - 128.0)
     }
 }

@@ -32,7 +32,11 @@ impl Stored for Bf16 {
 ///
 /// Each `a[q]` is at least as long as the panel.
 #[inline(always)]
-pub(crate) fn accumulate<const Q: usize, T: Stored>(acc: &mut [Lanes; Q], a: [&[f32]; Q], panel: &[[T; LANES]]) {
+pub(crate) fn accumulate<const Q: usize, T: Stored>(
+    acc: &mut [Lanes; Q],
+    a: [&[f32]; Q],
+    panel: &[[T; LANES]],
+) {
     let a = a.map(|row| &row[..panel.len()]);
     let mut sums = *acc;
     for (i, stored) in panel.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Rotary position embedding: pairs of numbers in a head are turned by an angle that grows with the position.
 
 use crate::cpu::Cpu;
+use crate::heads::HeadColumns;
 
 /// Which numbers of a head are a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,29 +30,29 @@ impl RopeTable {
                 turns.push((cos as f32, sin as f32));
             }
         }
-        Self { num_pairs: frequencies.len(), turns }
+        Self {
+            num_pairs: frequencies.len(),
+            turns,
+        }
     }
 }
 
-/// Turns `num_heads` neighbouring heads of `head_len` numbers from column `first` of each row of `x` on (rows are `row_len`
-/// long). Row `i` is at the table's position `i`. Numbers of a head beyond the table's pairs stay. Panics if the shapes do
-/// not fit.
-pub fn rope(
-    cpu: &Cpu,
-    table: &RopeTable,
-    pairing: Pairing,
-    x: &mut [f32],
-    row_len: usize,
-    first: usize,
-    num_heads: usize,
-    head_len: usize,
-) {
+/// Turns each of the `heads` in the rows of `x`; row `i` is at the table's position `i`. Numbers of a head beyond the table's
+/// pairs stay. Panics if the shapes do not fit.
+pub fn rope(cpu: &Cpu, table: &RopeTable, pairing: Pairing, x: &mut [f32], heads: HeadColumns) {
     let num_pairs = table.num_pairs;
-    assert!(2 * num_pairs <= head_len && first + num_heads * head_len <= row_len, "the pairs are inside the row");
-    assert_eq!(x.len() * num_pairs, table.turns.len() * row_len, "x has a row for each position of the table");
-    cpu.for_each_row(x, row_len, |row, x| {
+    assert!(
+        2 * num_pairs <= heads.head_len,
+        "the pairs are inside a head"
+    );
+    assert_eq!(
+        x.len() * num_pairs,
+        table.turns.len() * heads.row_len,
+        "x has a row for each position of the table"
+    );
+    cpu.for_each_row(x, heads.row_len, |row, x| {
         let turns = &table.turns[row * num_pairs..][..num_pairs];
-        for head in x[first..][..num_heads * head_len].chunks_exact_mut(head_len) {
+        for head in heads.of(x) {
             match pairing {
                 Pairing::Halves => {
                     let (low, high) = head[..2 * num_pairs].split_at_mut(num_pairs);
@@ -88,7 +89,13 @@ mod tests {
         for pairing in [Pairing::Halves, Pairing::Neighbours] {
             let mut x = before.clone();
             let table = RopeTable::new(&frequencies, positions);
-            rope(&Cpu::new(2), &table, pairing, &mut x, row_len, first, num_heads, head_len);
+            let heads = HeadColumns {
+                row_len,
+                first,
+                num_heads,
+                head_len,
+            };
+            rope(&Cpu::new(2), &table, pairing, &mut x, heads);
             let mut expected: Vec<f64> = before.iter().map(|&x| f64::from(x)).collect();
             for (row, position) in positions.iter().enumerate() {
                 for head in 0..num_heads {
@@ -107,7 +114,10 @@ mod tests {
             }
             for (found, expected) in x.iter().zip(expected) {
                 // Angles up to 1000 are rounded to 2^-15.
-                assert!((f64::from(*found) - expected).abs() <= 2e-4, "{pairing:?}: {found} is not {expected}");
+                assert!(
+                    (f64::from(*found) - expected).abs() <= 2e-4,
+                    "{pairing:?}: {found} is not {expected}"
+                );
             }
         }
     }

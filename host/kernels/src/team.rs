@@ -3,7 +3,10 @@
 //! A decode step is about 150 parallel loops of 5 to 100 µs. So the helpers spin for a moment between loops and only then
 //! sleep, and the caller never waits for a helper that has not begun: if all are asleep or the machine is busy, it does the
 //! whole loop itself.
-#![allow(unsafe_code, reason = "a loop body borrowed from the caller's stack is lent to threads that outlive it")]
+#![allow(
+    unsafe_code,
+    reason = "a loop body borrowed from the caller's stack is lent to threads that outlive it"
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -70,10 +73,17 @@ impl Team {
         let helpers = (1..num_threads.min(INSIDE as usize))
             .map_while(|index| {
                 let shared = Arc::clone(&shared);
-                std::thread::Builder::new().name(format!("kernels-{index}")).spawn(move || shared.help()).ok()
+                std::thread::Builder::new()
+                    .name(format!("kernels-{index}"))
+                    .spawn(move || shared.help())
+                    .ok()
             })
             .collect();
-        Self { shared, helpers, caller: Mutex::new(()) }
+        Self {
+            shared,
+            helpers,
+            caller: Mutex::new(()),
+        }
     }
 
     /// How many threads run a loop, the caller's among them.
@@ -84,12 +94,21 @@ impl Team {
     /// Calls `body` once with each index below `count`, on any of the threads, and returns when all are done.
     /// A loop started inside a loop, or while another thread's runs, is done by its caller alone. Panics if `body` does.
     pub fn for_each(&self, count: usize, body: impl Fn(usize) + Sync) {
-        let alone = if self.helpers.is_empty() || count < 2 { None } else { self.caller.try_lock().ok() };
+        let alone = if self.helpers.is_empty() || count < 2 {
+            None
+        } else {
+            self.caller.try_lock().ok()
+        };
         if alone.is_none() {
             (0..count).for_each(body);
             return;
         }
-        let job = Job { body: &body, count, next: AtomicUsize::new(0), panicked: AtomicBool::new(false) };
+        let job = Job {
+            body: &body,
+            count,
+            next: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+        };
         let outcome = {
             let _open = self.shared.open(&job);
             catch_unwind(AssertUnwindSafe(|| job.work()))
@@ -98,7 +117,10 @@ impl Team {
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }
-        assert!(!job.panicked.load(Ordering::Relaxed), "a helper thread panicked in a parallel loop");
+        assert!(
+            !job.panicked.load(Ordering::Relaxed),
+            "a helper thread panicked in a parallel loop"
+        );
     }
 }
 
@@ -140,9 +162,11 @@ impl Shared {
 
     /// Lends `job` to the helpers until the guard is dropped. Only the holder of `Team::caller` calls this.
     fn open(&self, job: &Job<'_>) -> OpenLoop<'_> {
-        self.job.store(std::ptr::from_ref(job).cast_mut().cast(), Ordering::Relaxed);
+        self.job
+            .store(std::ptr::from_ref(job).cast_mut().cast(), Ordering::Relaxed);
         let before = self.state.load(Ordering::Relaxed) & !(OPEN | INSIDE);
-        self.state.store(before.wrapping_add(LOOP) | OPEN, Ordering::SeqCst);
+        self.state
+            .store(before.wrapping_add(LOOP) | OPEN, Ordering::SeqCst);
         let guard = OpenLoop(self);
         if self.num_asleep.load(Ordering::SeqCst) > 0 {
             drop(self.lock_sleep());
@@ -157,7 +181,10 @@ impl Shared {
         while !self.stop.load(Ordering::Relaxed) {
             let state = self.wait_for_loop(last_joined);
             if state & OPEN == 0
-                || self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed).is_err()
+                || self
+                    .state
+                    .compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_err()
             {
                 continue;
             }
@@ -189,7 +216,10 @@ impl Shared {
             if is_new(state) || self.stop.load(Ordering::SeqCst) {
                 break state;
             }
-            asleep = self.wake.wait(asleep).unwrap_or_else(PoisonError::into_inner);
+            asleep = self
+                .wake
+                .wait(asleep)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         self.num_asleep.fetch_sub(1, Ordering::SeqCst);
         state
@@ -209,7 +239,11 @@ mod tests {
                 team.for_each(count, |index| {
                     visits[index].fetch_add(1, Ordering::Relaxed);
                 });
-                assert!(visits.iter().all(|visit| visit.load(Ordering::Relaxed) == 1));
+                assert!(
+                    visits
+                        .iter()
+                        .all(|visit| visit.load(Ordering::Relaxed) == 1)
+                );
             }
         }
     }
@@ -229,7 +263,9 @@ mod tests {
     #[test]
     fn a_panic_reaches_the_caller_and_the_team_lives_on() {
         let team = Team::new(2);
-        let outcome = catch_unwind(AssertUnwindSafe(|| team.for_each(64, |index| assert!(index != 40))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            team.for_each(64, |index| assert!(index != 40))
+        }));
         assert!(outcome.is_err());
         let total = AtomicUsize::new(0);
         team.for_each(64, |_| {

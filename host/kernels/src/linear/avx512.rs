@@ -1,5 +1,8 @@
 //! Tiles of quantised weights with AVX-512 VNNI: one instruction multiplies 64 weights and adds them to 16 outputs.
-#![allow(unsafe_code, reason = "vector loads and stores go through raw pointers")]
+#![allow(
+    unsafe_code,
+    reason = "vector loads and stores go through raw pointers"
+)]
 
 use std::arch::x86_64::*;
 
@@ -9,8 +12,13 @@ use crate::matrix::{U4Block, U8Block};
 
 /// As `quantised::plain_u4`, for `R` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn multiply_u4<const R: usize>(tile: &[U4Block], x: &[ActivationBlock], out: &mut [Lanes; R]) {
-    let x: [&[ActivationBlock]; R] = std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
+pub(super) fn multiply_u4<const R: usize>(
+    tile: &[U4Block],
+    x: &[ActivationBlock],
+    out: &mut [Lanes; R],
+) {
+    let x: [&[ActivationBlock]; R] =
+        std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
     let low_half = _mm512_set1_epi8(15);
     let mut sums = [_mm512_setzero_ps(); R];
     for (index, weights) in tile.iter().enumerate() {
@@ -34,8 +42,13 @@ pub(super) fn multiply_u4<const R: usize>(tile: &[U4Block], x: &[ActivationBlock
 
 /// As `quantised::plain_u8`, for `R` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn multiply_u8<const R: usize>(tile: &[U8Block], x: &[ActivationBlock], out: &mut [Lanes; R]) {
-    let x: [&[ActivationBlock]; R] = std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
+pub(super) fn multiply_u8<const R: usize>(
+    tile: &[U8Block],
+    x: &[ActivationBlock],
+    out: &mut [Lanes; R],
+) {
+    let x: [&[ActivationBlock]; R] =
+        std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
     let mut sums = [_mm512_setzero_ps(); R];
     for (index, weights) in tile.iter().enumerate() {
         let mut codes = [_mm512_setzero_si512(); 8];
@@ -58,7 +71,11 @@ pub(super) fn multiply_u8<const R: usize>(tile: &[U8Block], x: &[ActivationBlock
 fn dot(start: __m512i, codes: &[__m512i; 8], x: &ActivationBlock) -> __m512i {
     let mut dots = start;
     for group in 0..8 {
-        dots = _mm512_dpbusd_epi32(dots, codes[group], _mm512_set1_epi32(i32::from_ne_bytes(x.codes[group].map(|code| code as u8))));
+        dots = _mm512_dpbusd_epi32(
+            dots,
+            codes[group],
+            _mm512_set1_epi32(i32::from_ne_bytes(x.codes[group].map(|code| code as u8))),
+        );
     }
     dots
 }
@@ -67,7 +84,9 @@ fn dot(start: __m512i, codes: &[__m512i; 8], x: &ActivationBlock) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load<const N: usize>(codes: &[u8; N], group: usize) -> __m512i {
-    let bytes: &[u8; 64] = codes[group * 64..].first_chunk().expect("a group is 64 bytes");
+    let bytes: &[u8; 64] = codes[group * 64..]
+        .first_chunk()
+        .expect("a group is 64 bytes");
     // SAFETY: reads the 64 bytes of `bytes`; an unaligned load.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }

@@ -27,9 +27,18 @@ fn multiply<T: Stored>(tile: &[[T; LANES]], x: &[f32], out: &mut [Lanes]) {
 }
 
 #[inline(always)]
-fn multiply_rows<const Q: usize, T: Stored>(tile: &[[T; LANES]], x: &[f32], out: &mut [Lanes], first: usize) -> usize {
+fn multiply_rows<const Q: usize, T: Stored>(
+    tile: &[[T; LANES]],
+    x: &[f32],
+    out: &mut [Lanes],
+    first: usize,
+) -> usize {
     let mut sums = [[0.0; LANES]; Q];
-    accumulate(&mut sums, std::array::from_fn(|q| &x[(first + q) * tile.len()..][..tile.len()]), tile);
+    accumulate(
+        &mut sums,
+        std::array::from_fn(|q| &x[(first + q) * tile.len()..][..tile.len()]),
+        tile,
+    );
     out[first..first + Q].copy_from_slice(&sums);
     Q
 }

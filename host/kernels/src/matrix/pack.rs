@@ -18,7 +18,11 @@ pub struct PackError {
 
 impl std::fmt::Display for PackError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "expected {} elements for this shape, found {}", self.expected_len, self.found_len)
+        write!(
+            f,
+            "expected {} elements for this shape, found {}",
+            self.expected_len, self.found_len
+        )
     }
 }
 
@@ -34,7 +38,12 @@ impl Matrix {
         let pack = |block: &mut U4Block, lane: usize, bytes: &[u8]| {
             let scale = f16::from_le_bytes([bytes[0], bytes[1]]);
             // A power of two times a half float is one, unless it overflows; no sane file has such a scale.
-            block.set_row(lane, scale, f16::from_f32(-8.0 * scale.to_f32()), &bytes[2..]);
+            block.set_row(
+                lane,
+                scale,
+                f16::from_f32(-8.0 * scale.to_f32()),
+                &bytes[2..],
+            );
         };
         let tiles = pack_blocks(data, rows, cols, Q4_0_LEN, U4Block::ZERO, pack)?;
         Ok(Self::of(rows, cols, Tiles::U4(tiles)))
@@ -71,7 +80,11 @@ impl Matrix {
             for (index, weights) in weights.chunks(BLOCK).enumerate() {
                 let greatest = weights.iter().fold(0.0f32, |a, b| a.max(b.abs()));
                 let scale = f16::from_f32(greatest / 127.0);
-                let inverse = if scale.to_f32() > 0.0 { 1.0 / scale.to_f32() } else { 0.0 };
+                let inverse = if scale.to_f32() > 0.0 {
+                    1.0 / scale.to_f32()
+                } else {
+                    0.0
+                };
                 let codes: [u8; BLOCK] = std::array::from_fn(|k| {
                     let weight = weights.get(k).copied().unwrap_or(0.0);
                     ((weight * inverse).round().clamp(-127.0, 127.0) + 128.0) as u8
@@ -85,28 +98,48 @@ impl Matrix {
     /// From row-major little-endian bfloat16. Kept as it is: half the memory traffic of floats, and exact.
     pub fn from_bf16(data: &[u8], rows: usize, cols: usize) -> Result<Self, PackError> {
         let read = |bytes: &[u8]| Bf16(u16::from_le_bytes([bytes[0], bytes[1]]));
-        Ok(Self::of(rows, cols, Tiles::Bf16(pack_numbers(data, 2, rows, cols, read)?)))
+        Ok(Self::of(
+            rows,
+            cols,
+            Tiles::Bf16(pack_numbers(data, 2, rows, cols, read)?),
+        ))
     }
 
     /// From row-major little-endian half floats, widened.
     pub fn from_f16(data: &[u8], rows: usize, cols: usize) -> Result<Self, PackError> {
         let read = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
-        Ok(Self::of(rows, cols, Tiles::F32(pack_numbers(data, 2, rows, cols, read)?)))
+        Ok(Self::of(
+            rows,
+            cols,
+            Tiles::F32(pack_numbers(data, 2, rows, cols, read)?),
+        ))
     }
 
     /// From row-major little-endian floats.
     pub fn from_f32(data: &[u8], rows: usize, cols: usize) -> Result<Self, PackError> {
         let read = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Ok(Self::of(rows, cols, Tiles::F32(pack_numbers(data, 4, rows, cols, read)?)))
+        Ok(Self::of(
+            rows,
+            cols,
+            Tiles::F32(pack_numbers(data, 4, rows, cols, read)?),
+        ))
     }
 
     fn of(rows: usize, cols: usize, tiles: Tiles) -> Self {
-        Self { rows, cols, parts: vec![Part { rows, tiles }] }
+        Self {
+            rows,
+            cols,
+            parts: vec![Part { rows, tiles }],
+        }
     }
 }
 
 impl U4Block {
-    const ZERO: Self = Self { codes: [0; 256], scales: [0; LANES], offsets: [0; LANES] };
+    const ZERO: Self = Self {
+        codes: [0; 256],
+        scales: [0; LANES],
+        offsets: [0; LANES],
+    };
 
     /// `codes` as GGUF has them: byte `k` holds weight `k` in its low half and weight `16 + k` in its high half.
     fn set_row(&mut self, lane: usize, scale: f16, offset: f16, codes: &[u8]) {
@@ -119,7 +152,10 @@ impl U4Block {
 }
 
 impl U8Block {
-    const ZERO: Self = Self { codes: [0; 512], scales: [0; LANES] };
+    const ZERO: Self = Self {
+        codes: [0; 512],
+        scales: [0; LANES],
+    };
 
     fn set_row(&mut self, lane: usize, scale: f16, codes: &[u8; BLOCK]) {
         self.scales[lane] = scale.to_bits();
@@ -130,7 +166,14 @@ impl U8Block {
 }
 
 fn check(found_len: usize, expected_len: usize) -> Result<(), PackError> {
-    if found_len == expected_len { Ok(()) } else { Err(PackError { expected_len, found_len }) }
+    if found_len == expected_len {
+        Ok(())
+    } else {
+        Err(PackError {
+            expected_len,
+            found_len,
+        })
+    }
 }
 
 /// Tiles of blocks; `set` puts one row's block of `block_len` bytes into its lane.
@@ -192,7 +235,9 @@ mod tests {
         let (mut q4_0, mut q4_1, mut q8_0) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..rows {
             for block in 0..cols / 32 {
-                let nibbles: Vec<u8> = (0..16).map(|k| code(row, k) | code(row, k + 16) << 4).collect();
+                let nibbles: Vec<u8> = (0..16)
+                    .map(|k| code(row, k) | code(row, k + 16) << 4)
+                    .collect();
                 q4_0.extend(scale(row, block).to_le_bytes());
                 q4_0.extend(&nibbles);
                 q4_1.extend(scale(row, block).to_le_bytes());
@@ -221,16 +266,33 @@ mod tests {
     #[test]
     fn float_rows_read_back_exactly_and_rounded_ones_nearly() {
         let (rows, cols) = (5, 37);
-        let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 29) % 83) as f32 / 16.0 - 2.5).collect();
+        let weights: Vec<f32> = (0..rows * cols)
+            .map(|i| ((i * 29) % 83) as f32 / 16.0 - 2.5)
+            .collect();
         let f32_bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
-        let f16_bytes: Vec<u8> = weights.iter().flat_map(|&w| f16::from_f32(w).to_le_bytes()).collect();
-        let bf16_bytes: Vec<u8> = weights.iter().flat_map(|&w| half::bf16::from_f32(w).to_le_bytes()).collect();
+        let f16_bytes: Vec<u8> = weights
+            .iter()
+            .flat_map(|&w| f16::from_f32(w).to_le_bytes())
+            .collect();
+        let bf16_bytes: Vec<u8> = weights
+            .iter()
+            .flat_map(|&w| half::bf16::from_f32(w).to_le_bytes())
+            .collect();
         let rounded = Matrix::round_to_q8(&weights, rows, cols).unwrap();
         for r in 0..rows {
             let expected = &weights[r * cols..][..cols];
-            assert_eq!(row(&Matrix::from_f32(&f32_bytes, rows, cols).unwrap(), r), expected);
-            assert_eq!(row(&Matrix::from_f16(&f16_bytes, rows, cols).unwrap(), r), expected);
-            assert_eq!(row(&Matrix::from_bf16(&bf16_bytes, rows, cols).unwrap(), r), expected);
+            assert_eq!(
+                row(&Matrix::from_f32(&f32_bytes, rows, cols).unwrap(), r),
+                expected
+            );
+            assert_eq!(
+                row(&Matrix::from_f16(&f16_bytes, rows, cols).unwrap(), r),
+                expected
+            );
+            assert_eq!(
+                row(&Matrix::from_bf16(&bf16_bytes, rows, cols).unwrap(), r),
+                expected
+            );
             for (found, expected) in row(&rounded, r).iter().zip(expected) {
                 assert!((found - expected).abs() <= 2.7 / 250.0);
             }
@@ -239,7 +301,13 @@ mod tests {
 
     #[test]
     fn a_wrong_length_is_an_error() {
-        assert_eq!(Matrix::from_f32(&[0; 12], 2, 2).err(), Some(PackError { expected_len: 16, found_len: 12 }));
+        assert_eq!(
+            Matrix::from_f32(&[0; 12], 2, 2).err(),
+            Some(PackError {
+                expected_len: 16,
+                found_len: 12
+            })
+        );
         assert!(Matrix::from_q4_1(&[0; 19], 1, 32).is_err());
         assert!(Matrix::from_q8_0(&[0; 35], 1, 32).is_err());
     }
