@@ -2,6 +2,7 @@ mod gguf;
 mod pieces;
 
 use std::fmt;
+use std::panic;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,7 +45,10 @@ impl Tokenizer {
             path: path.to_owned(),
             reason: error.to_string(),
         };
-        let mut encoder = tokenizers::Tokenizer::from_file(path).map_err(failed)?;
+        // The library panics where a merge is longer than every token.
+        let mut encoder = panic::catch_unwind(|| tokenizers::Tokenizer::from_file(path))
+            .unwrap_or_else(|_| Err("its merges do not fit its vocabulary".into()))
+            .map_err(failed)?;
         // Files may carry the lengths of some training run; a prompt must neither be cut nor filled up.
         encoder.with_truncation(None).map_err(failed)?;
         encoder.with_padding(None);

@@ -55,7 +55,7 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Inner, Error> {
     }
     let cut = Cut::named(&pre)?;
 
-    let mut ids = Vocab::default();
+    let mut ids = Vocab::with_capacity(tokens.len());
     let mut added = Vec::new();
     let mut pieces = Vec::with_capacity(tokens.len());
     for ((id, token), token_type) in (0..).zip(tokens).zip(token_types) {

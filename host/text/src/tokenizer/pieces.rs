@@ -47,12 +47,11 @@ impl Pieces {
             let id = id as usize;
             // Closes the gap to this id, if any, with empty pieces.
             pieces.ends.resize(id, pieces.bytes.len() as u32);
-            match (kind, byte_level(&token)) {
-                (Kind::Normal, Some(bytes)) => pieces.bytes.extend(bytes),
-                // A normal token that no byte sequence is written as: the reference decoder takes its text, too.
-                (Kind::Normal, None) | (Kind::Added | Kind::Special, _) => {
-                    pieces.bytes.extend(token.as_bytes())
-                }
+            if kind == Kind::Normal && is_byte_level(&token) {
+                pieces.bytes.extend(token.chars().filter_map(byte_of));
+            } else {
+                // Of a normal token outside the alphabet the reference decoder, too, takes the text.
+                pieces.bytes.extend(token.as_bytes());
             }
             let end = u32::try_from(pieces.bytes.len())
                 .map_err(|_| Error::Vocabulary("its tokens together exceed 4 GiB".to_owned()))?;
@@ -80,12 +79,12 @@ impl Pieces {
     }
 }
 
-/// The bytes of a token in GPT-2's alphabet: printable Latin-1 characters stand for themselves, and the 68 other bytes,
-/// in rising order, for the characters from U+0100 on. None where a character is not of that alphabet.
-fn byte_level(token: &str) -> Option<Vec<u8>> {
-    token.chars().map(byte_of).collect()
+fn is_byte_level(token: &str) -> bool {
+    token.chars().all(|character| byte_of(character).is_some())
 }
 
+/// The byte that a character of GPT-2's alphabet stands for: printable Latin-1 stands for itself, and the characters from
+/// U+0100 on for the 68 other bytes in rising order.
 fn byte_of(character: char) -> Option<u8> {
     match u32::from(character) {
         code @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => Some(code as u8),
@@ -108,10 +107,33 @@ mod tests {
         assert_eq!(characters.len(), 256);
         let bytes: BTreeSet<u8> = characters.into_iter().filter_map(byte_of).collect();
         assert_eq!(bytes.len(), 256);
-        assert_eq!(byte_level("Ġa"), Some(b" a".to_vec()));
-        assert_eq!(byte_level("Ċ"), Some(b"\n".to_vec()));
-        assert_eq!(byte_level("à¥į"), Some("्".as_bytes().to_vec()));
-        assert_eq!(byte_level("a b"), None);
+        assert_eq!(
+            ['Ġ', 'Ċ', 'a', 'ÿ', 'Ń', ' '].map(byte_of),
+            [
+                Some(b' '),
+                Some(b'\n'),
+                Some(b'a'),
+                Some(0xff),
+                Some(0xad),
+                None
+            ]
+        );
+    }
+
+    #[test]
+    fn only_normal_tokens_are_written_in_the_alphabet() {
+        let tokens = [
+            ("Ġé", Kind::Normal),
+            ("Ġé", Kind::Added),
+            ("Ġ é", Kind::Normal),
+        ];
+        let tokens = (0..)
+            .zip(tokens)
+            .map(|(id, (token, kind))| (id, token.to_owned(), kind));
+        let pieces = Pieces::new(tokens.collect()).unwrap();
+        assert_eq!(pieces.bytes(0), Some(&b" \xe9"[..]));
+        assert_eq!(pieces.bytes(1), Some("Ġé".as_bytes()));
+        assert_eq!(pieces.bytes(2), Some("Ġ é".as_bytes()));
     }
 
     #[test]

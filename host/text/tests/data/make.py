@@ -50,7 +50,7 @@ TEXTS = [
     "x²+½=Ⅷ ٣٤", "tab\tand\nnew\r\nlines\n\n\n  end  ", "    return None\n", "größer schöner", "e\u0301te\u0301 = \u00e9t\u00e9",
     "你好，世界。", "Привет, мир!", "नमस्ते", "안녕하세요", "\u1112\u1161\u11ab", "🙂👩‍💻🎉 🏳️‍🌈", "zero\u200bwidth \u00a0nbsp", "!!!???...---", "'s's 't",
     "<|im_start|>user\nHello<|im_end|>\n", "<|im_start|><|im_start|> <|im_end", "<think>\nwhy\n</think>\n\nbecause", "\u0000\u0001\u007f",
-    "unmergeable", "a1b22c333", "(2024-12-31 23:59)",
+    "<|im_end|>\u0338", "unmergeable", "a1b22c333", "(2024-12-31 23:59)",
 ]
 
 QWEN2 = (

@@ -160,6 +160,16 @@ fn a_file_that_is_no_byte_level_tokenizer_is_refused() {
         );
     }
 
+    let mut long = json("tokenizer.json");
+    let word = "unmergeable".repeat(9);
+    long["model"]["vocab"][&word] = 706.into();
+    long["model"]["merges"] = serde_json::json!([[word, word]]);
+    fs::write(&path, long.to_string()).unwrap();
+    assert!(
+        matches!(Tokenizer::from_file(&path), Err(Error::File { .. })),
+        "a merge longer than any token"
+    );
+
     let mut other = json("tokenizer.json");
     other["decoder"] = serde_json::json!({"type": "Fuse"});
     fs::write(&path, other.to_string()).unwrap();
