@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 
-/// What to send, where to, and how much of it at once.
+/// Measure throughput and latency of an OpenAI-compatible server under a closed loop of requests
 #[derive(Args, Clone, Debug)]
 pub struct BenchmarkArgs {
     /// Address of the OpenAI API, usually ending in /v1; http or https

@@ -92,6 +92,7 @@ mod tests {
             parse(&[b"data:a\ndata:  b\ndata\ndata: c:d\n\n"]),
             ["a\n b\n\nc:d"]
         );
+        assert_eq!(parse(&[b"data: a\r\ndata: b\r\n\r\n"]), ["a\nb"]);
     }
 
     #[test]
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_split_into_three_gives_the_same_events() {
-        let text = "\u{e9}: x\r\n: c\r\ndata: {\"a\":\"\u{20ac}\"}\r\n\r\ndata: b\ndata:c\n\n\rdata: [DONE]\r\r";
+        let text = "\u{e9}: x\r\n: c\r\ndata: {\"a\":\"\u{20ac}\"}\r\n\r\ndata: b\r\ndata:c\n\n\rdata: [DONE]\r\r";
         let bytes = text.as_bytes();
         let whole = parse(&[bytes]);
         assert_eq!(whole, ["{\"a\":\"\u{20ac}\"}", "b\nc", "[DONE]"]);
