@@ -1,1 +1,44 @@
-fn main() {}
+//! `host`: serves Qwen3-family models to OpenAI clients through WebAssembly plugins.
+
+mod args;
+mod builtin;
+mod plugins;
+mod serve;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What a supervisor sees when the engine broke: sysexits.h's EX_SOFTWARE. A restart is worth trying.
+const EXIT_ENGINE_BROKE: u8 = 70;
+
+fn main() -> ExitCode {
+    let command = args::Cli::parse().command;
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("HOST_LOG").unwrap_or_else(|_| "warn,sandbox=info".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let result = match command {
+        args::Command::Serve(args) => runtime.block_on(serve::run(args)),
+        args::Command::Benchmark(args) => runtime.block_on(benchmark::run(args)).map(|_| ()).map_err(Into::into),
+    };
+    // A blocking task that still tokenises must not hold the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("host: {error:#}");
+    match error.is::<serve::EngineBroke>() {
+        true => ExitCode::from(EXIT_ENGINE_BROKE),
+        false => ExitCode::FAILURE,
+    }
+}

@@ -1,11 +1,13 @@
 //! The engine as seen from async code: submit a request, read its events, drop it to cancel.
 
 use std::{
+    future::poll_fn,
     sync::{
         Arc,
         atomic::AtomicUsize,
         mpsc::{SyncSender, sync_channel},
     },
+    task::{Context, Poll},
     thread::JoinHandle,
 };
 
@@ -129,6 +131,11 @@ impl Generation {
 
     /// Waits for at least one event and appends what is there to `events`. False when all have been read.
     pub async fn next(&mut self, events: &mut Vec<Event>) -> bool {
-        self.events.recv_many(events, usize::MAX).await > 0
+        poll_fn(|context| self.poll_next(context, events)).await
+    }
+
+    /// [`next`](Self::next) for a caller that waits for several generations at once.
+    pub fn poll_next(&mut self, context: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<bool> {
+        self.events.poll_recv_many(context, events, usize::MAX).map(|len| len > 0)
     }
 }

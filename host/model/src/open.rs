@@ -16,10 +16,12 @@ use crate::tokenizer::TokenizerSource;
 use crate::weights::{DummyTensors, GgufTensors, SafetensorsTensors, Weights};
 
 /// Memory for keys and values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum KvMemory {
     /// Enough for the greatest number of the longest sequences, at most a quarter of the free memory.
     Auto,
+    /// This share of the free memory, 0 to 1, rounded down to whole blocks.
+    Share(f64),
     /// So many bytes, rounded down to whole blocks.
     Bytes(u64),
     /// So many blocks of 16 tokens.
@@ -165,6 +167,7 @@ fn limits(
     let num_blocks = match options.kv_memory {
         KvMemory::Auto => affordable(available / 4)
             .min(blocks_per_seq.saturating_mul(options.max_num_seqs.max(1))),
+        KvMemory::Share(share) => affordable((available as f64 * share) as u64),
         KvMemory::Bytes(bytes) => affordable(bytes),
         KvMemory::Blocks(blocks) => blocks.min(u32::MAX as usize),
     };

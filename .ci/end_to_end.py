@@ -1,0 +1,217 @@
+"""The whole of it: OpenAI's Python client talks to the demo model through the three plugins."""
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import openai
+import pytest
+
+QUESTIONS = [
+    "Who wrote Romeo and Juliet?",
+    "What is the capital of France?",
+    "Name three colours of the rainbow.",
+    "Why is the sky blue?",
+    "What do bees make?",
+    "How many legs does a spider have?",
+    "What is the largest ocean on Earth?",
+    "Tell me a fact about the Moon.",
+]
+
+
+class Server:
+    """A server on a free port, stopped with SIGTERM."""
+
+    def __init__(self, binary, *flags):
+        command = [binary, "serve", "--port", "0", *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.base_url = re.search(r"http://\S+/v1", line)[0]
+        self.root = self.base_url.removesuffix("/v1")
+
+    def client(self, api_key="x"):
+        return openai.OpenAI(base_url=self.base_url, api_key=api_key, max_retries=0)
+
+    def metric(self, name):
+        text = urllib.request.urlopen(f"{self.root}/metrics").read().decode()
+        return float(re.search(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE)[1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def binary(pytestconfig):
+    return pytestconfig.getoption("--host-binary")
+
+
+@pytest.fixture(scope="session")
+def server(binary):
+    server = Server(binary)
+    yield server
+    assert server.stop() == 0
+
+
+def ask(client, question, **more):
+    more = {"temperature": 0, "max_tokens": 48, **more}
+    return client.chat.completions.create(model="demo", messages=[{"role": "user", "content": question}], **more)
+
+
+def text_of(stream):
+    return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def test_the_answer_names_shakespeare(server):
+    c = server.client()
+    print_ = c.chat.completions.create(
+        model="demo", messages=[{"role": "user", "content": "Who wrote Romeo and Juliet?"}], temperature=0
+    ).choices[0].message.content
+    assert "Shakespeare" in print_
+
+
+def test_eight_clients_at_once_each_get_the_answer_to_their_own_question_streamed(server):
+    alone = [ask(server.client(), question).choices[0].message.content for question in QUESTIONS]
+    assert len(set(alone)) == len(alone)
+    together = [None] * len(QUESTIONS)
+
+    def client(index):
+        together[index] = text_of(ask(server.client(), QUESTIONS[index], stream=True))
+
+    threads = [threading.Thread(target=client, args=(index,)) for index in range(len(QUESTIONS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_killing_a_client_in_the_middle_of_its_stream_frees_its_blocks(server):
+    stream = ask(server.client(), "Tell me a long story.", max_tokens=4000, stream=True, extra_body={"ignore_eos": True})
+    next(iter(stream))
+    assert server.metric("host_kv_blocks_used") > 0
+    stream.response.close()
+    wait_until(lambda: server.metric("host_kv_blocks_used") == 0)
+    assert server.metric("vllm:num_requests_running") == 0
+
+
+def test_tokens_are_streamed_as_they_are_made(server):
+    chunks = list(ask(server.client(), "Count to ten.", max_tokens=16, stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert len(chunks) >= 8
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] in ("stop", "length")
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens <= 16
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_the_same_seed_gives_the_same_text_and_another_another(server):
+    def text(seed):
+        return ask(server.client(), "Write a poem.", temperature=1.0, top_p=0.9, seed=seed).choices[0].message.content
+
+    assert text(1) == text(1)
+    assert text(1) != text(2)
+
+
+def test_a_stop_string_ends_the_text_before_it(server):
+    whole = ask(server.client(), QUESTIONS[0]).choices[0]
+    stop = whole.message.content[20:26]
+    cut = ask(server.client(), QUESTIONS[0], stop=[stop]).choices[0]
+    assert cut.message.content == whole.message.content[: whole.message.content.index(stop)]
+    assert cut.finish_reason == "stop"
+
+
+def test_completions_and_models_answer_too(server):
+    client = server.client()
+    completion = client.completions.create(model="demo", prompt="Once upon a time", max_tokens=8, temperature=0)
+    assert completion.choices[0].text and completion.usage.completion_tokens == 8
+    assert completion.choices[0].finish_reason == "length"
+    model = client.models.list().data[0]
+    assert client.models.retrieve(model.id) == model and model.id == "demo"
+
+
+@pytest.mark.parametrize(
+    "change, error, param",
+    [
+        ({"temperature": 3}, openai.BadRequestError, "temperature"),
+        ({"model": "gpt-0"}, openai.NotFoundError, "model"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"messages": [{"role": "user", "content": "long " * 20000}]}, openai.BadRequestError, "messages"),
+        ({"max_tokens": "many"}, openai.BadRequestError, "max_tokens"),
+        ({"logprobs": True}, openai.BadRequestError, "logprobs"),
+    ],
+)
+def test_a_bad_request_is_refused_by_the_name_of_its_field(server, change, error, param):
+    good = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
+    with pytest.raises(error) as caught:
+        server.client().chat.completions.create(**{**good, **change})
+    assert caught.value.param == param and caught.value.type
+    assert caught.value.request_id
+
+
+@pytest.mark.parametrize(
+    "method, path, body, status",
+    [
+        ("POST", "/v1/chat/completions", b"{not json", 400),
+        ("POST", "/v1/chat/completions", b"[1]", 400),
+        ("POST", "/v1/chat/completions", b"\xff\xfe", 400),
+        ("POST", "/v1/chat/completions", b" " * (9 << 20), 413),
+        ("GET", "/v1/chat/completions", None, 405),
+        ("POST", "/v1/nothing", b"{}", 404),
+    ],
+)
+def test_what_no_client_should_send_gets_the_error_object(server, method, path, body, status):
+    request = urllib.request.Request(server.root + path, data=body, method=method)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == status
+    assert set(json.load(caught.value)["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_server_with_a_key_lets_only_its_holders_in(binary):
+    server = Server(binary, "--api-key", "right")
+    with pytest.raises(openai.AuthenticationError):
+        server.client("wrong").models.list()
+    assert server.client("right").models.list().data
+    assert urllib.request.urlopen(f"{server.root}/ready").status == 200
+    assert server.stop() == 0
+
+
+def test_sigterm_lets_the_running_stream_end_and_takes_nothing_new(binary):
+    server = Server(binary)
+    stream = ask(server.client(), "Tell me a story.", max_tokens=64, stream=True, extra_body={"ignore_eos": True})
+    chunks = iter(stream)
+    next(chunks)
+    server.process.send_signal(signal.SIGTERM)
+
+    def refuses():
+        try:
+            http.client.HTTPConnection(server.root.removeprefix("http://"), timeout=5).request("GET", "/health")
+            return False
+        except OSError:
+            return True
+
+    wait_until(refuses)
+    rest = list(chunks)
+    assert rest[-1].choices[0].finish_reason == "length"
+    assert server.process.wait(timeout=60) == 0
+
+
+def test_the_benchmark_command_reports_the_keys_of_the_demo_it_replaces(server, binary):
+    flags = ["--base-url", server.base_url, "--requests", "8", "--concurrency", "4", "--max-tokens", "16", "--json"]
+    report = json.loads(subprocess.run([binary, "benchmark", *flags], check=True, capture_output=True).stdout)
+    assert report["total_requests"] == report["successful_requests"] == 8
+    keys = "timestamp total_tokens avg_tokens_per_request tps avg_latency_ms p50_latency_ms p99_latency_ms p50_ttft_ms"
+    assert all(report[key] for key in keys.split())

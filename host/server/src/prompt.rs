@@ -1,0 +1,75 @@
+//! From a request's input to the tokens of its prompt.
+
+use engine::SubmitError;
+use http::StatusCode;
+use sandbox::{ApiError, Caller, Input, Parser, PluginSet, TemplateInstance};
+
+use crate::{
+    app::App,
+    error::{self, coded, invalid, overloaded, refusal},
+};
+
+/// A prompt, and who reads the model's answer to it.
+pub(crate) struct Prompt {
+    pub(crate) tokens: Vec<u32>,
+    /// Only the answer to a conversation has reasoning and tool calls in it.
+    pub(crate) parser: Option<Parser>,
+}
+
+/// Renders a conversation, tokenises a text, takes tokens as they are. The first conversation of a request starts the
+/// template's instance, which the others and all parsers share.
+pub(crate) async fn read(
+    app: &App,
+    plugins: &PluginSet,
+    model: &str,
+    input: &Input,
+    template: &mut Option<TemplateInstance>,
+    caller: &Caller,
+) -> Result<Prompt, ApiError> {
+    let failed = |error: sandbox::PluginError| error::of_plugin(&error);
+    match input {
+        Input::Chat(conversation) => {
+            let instance = match template {
+                Some(instance) => instance,
+                None => template.insert(plugins.template.start(&caller.request_id).await.map_err(failed)?),
+            };
+            let text = instance.render(&app.model_template(model), conversation).await.map_err(failed)??;
+            let parser = instance.parser(conversation, &text).await.map_err(failed)?;
+            // The template has written what begins a sequence; the tokenizer must not add it again.
+            let tokens = tokenise(app, text, text::Tokenizer::encode).await?;
+            Ok(Prompt { tokens, parser: Some(parser) })
+        }
+        Input::Text(text) => {
+            let tokens = tokenise(app, text.clone(), text::Tokenizer::encode_prompt).await?;
+            Ok(Prompt { tokens, parser: None })
+        }
+        Input::Tokens(tokens) => Ok(Prompt { tokens: tokens.clone(), parser: None }),
+    }
+}
+
+type Encode = fn(&text::Tokenizer, &str) -> Result<Vec<u32>, text::Error>;
+
+/// A long prompt takes milliseconds to tokenise, in which other requests' tokens must not wait.
+async fn tokenise(app: &App, text: String, encode: Encode) -> Result<Vec<u32>, ApiError> {
+    let tokenizer = app.model.tokenizer.clone();
+    let encoded = tokio::task::spawn_blocking(move || encode(&tokenizer, &text)).await;
+    match encoded {
+        Ok(Ok(tokens)) => Ok(tokens),
+        Ok(Err(error)) => Err(invalid("messages", format!("the prompt cannot be tokenised: {error}"))),
+        Err(stopped) => {
+            let message = format!("the tokenizer stopped: {stopped}");
+            Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, message))
+        }
+    }
+}
+
+/// Why the engine did not take a prompt, for the client.
+pub(crate) fn refused(error: &SubmitError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        SubmitError::EmptyPrompt | SubmitError::UnknownToken { .. } => invalid("prompt", message),
+        SubmitError::PromptTooLong { .. } => coded("context_length_exceeded", invalid("messages", message)),
+        SubmitError::Overloaded { .. } => overloaded(message),
+        SubmitError::Stopped => refusal(StatusCode::SERVICE_UNAVAILABLE, message),
+    }
+}

@@ -1,0 +1,54 @@
+//! Which requests the router plugin answers.
+
+use http::{Method, StatusCode};
+use sandbox::{ApiError, Route};
+
+use crate::error::refusal;
+
+/// Passes a request that one of the routes is for.
+pub(crate) fn check(routes: &[Route], method: &Method, path: &str) -> Result<(), ApiError> {
+    let mut others = routes.iter().filter(|route| matches(&route.path, path)).map(|route| route.method.as_str()).peekable();
+    if others.peek().is_none() {
+        let known: Vec<&str> = routes.iter().map(|route| route.path.as_str()).collect();
+        let message = format!("there is no {path} here; this server answers {}", known.join(", "));
+        return Err(refusal(StatusCode::NOT_FOUND, message));
+    }
+    let allowed: Vec<&str> = others.collect();
+    if allowed.contains(&method.as_str()) {
+        return Ok(());
+    }
+    let message = format!("{path} does not take {method}; use {}", allowed.join(" or "));
+    Err(refusal(StatusCode::METHOD_NOT_ALLOWED, message))
+}
+
+/// A pattern's last segment `*` stands for one or more segments.
+fn matches(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+        None => pattern == path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: Method, path: &str) -> Option<u16> {
+        let routes = [("POST", "/v1/completions"), ("GET", "/v1/models"), ("GET", "/v1/models/*")];
+        let routes = routes.map(|(method, path)| Route { method: method.into(), path: path.into() });
+        check(&routes, &method, path).err().map(|error| error.status)
+    }
+
+    #[test]
+    fn a_star_matches_ids_with_slashes_and_not_nothing() {
+        assert_eq!(status(Method::GET, "/v1/models"), None);
+        assert_eq!(status(Method::GET, "/v1/models/Qwen/Qwen3-4B"), None);
+        assert_eq!(status(Method::GET, "/v1/models/"), Some(404));
+    }
+
+    #[test]
+    fn an_unknown_path_is_404_and_a_wrong_method_405() {
+        assert_eq!(status(Method::POST, "/v1/completions/"), Some(404));
+        assert_eq!(status(Method::GET, "/v1/completions"), Some(405));
+    }
+}
