@@ -103,12 +103,13 @@ impl config::Host for Guest {
 
 impl log::Host for Guest {
     fn write(&mut self, level: log::Level, line: String) {
-        let line = printable(&line);
-        if self.log_lines_left == 0 || line.len() > self.log_bytes_left {
+        // Looked at first, so that a flood costs the host no more than its counting.
+        if self.log_lines_left == 0 || line.len().min(LOG_LINE_BYTES) > self.log_bytes_left {
             return self.plugin.counters.dropped_log_line();
         }
+        let line = printable(&line);
         self.log_lines_left -= 1;
-        self.log_bytes_left -= line.len();
+        self.log_bytes_left = self.log_bytes_left.saturating_sub(line.len());
         let (plugin, request_id) = (&*self.plugin.info.name, self.request_id.as_str());
         match level {
             log::Level::Debug => tracing::debug!(target: "plugin", plugin, request_id, "{line}"),

@@ -7,7 +7,7 @@ use wasmtime::component::{InstancePre, ResourceAny};
 use crate::bindings::template::{ChatTemplate as Bindings, ChatTemplateIndices};
 use crate::bindings::templating::ModelTemplate;
 use crate::bindings::types::{ApiError, Conversation, Delta};
-use crate::error::{Phase, PluginError};
+use crate::error::{Fault, Phase, PluginError};
 use crate::guest::Guest;
 use crate::instance::Instance;
 use crate::plugin::{Loaded, PluginInfo};
@@ -26,7 +26,13 @@ struct Inner {
 /// One request's instance of a chat template: it renders, and holds the parsers of all choices.
 pub struct TemplateInstance {
     instance: Instance<Bindings>,
-    parsers: Vec<ResourceAny>,
+    parsers: Vec<Choice>,
+}
+
+/// One choice's parser in the guest, and how many tool calls it has reported.
+struct Choice {
+    resource: ResourceAny,
+    num_tool_calls: u32,
 }
 
 /// A parser of one choice's text; belongs to the [`TemplateInstance`] that made it.
@@ -98,13 +104,17 @@ impl TemplateInstance {
         let result = call
             .bounded(guest.call_constructor(&mut self.instance.store, conversation, prompt))
             .await;
-        self.parsers.push(self.instance.end(call, result)?);
+        let resource = self.instance.end(call, result)?;
+        self.parsers.push(Choice {
+            resource,
+            num_tool_calls: 0,
+        });
         Ok(Parser(self.parsers.len() - 1))
     }
 
     /// Reads the next piece of a choice's text. What may be part of a mark is held back.
     pub async fn push(&mut self, parser: &Parser, text: &str) -> Result<Vec<Delta>, PluginError> {
-        let resource = self.resource(parser, Phase::ParserPush)?;
+        let resource = self.choice(parser, Phase::ParserPush)?.resource;
         let call = self.instance.begin(Phase::ParserPush)?;
         let guest = self
             .instance
@@ -114,12 +124,13 @@ impl TemplateInstance {
         let result = call
             .bounded(guest.call_push(&mut self.instance.store, resource, text))
             .await;
-        self.instance.end(call, result)
+        let deltas = self.instance.end(call, result)?;
+        self.checked(parser, deltas, Phase::ParserPush)
     }
 
     /// Ends a choice: returns what its parser held back.
     pub async fn finish(&mut self, parser: Parser) -> Result<Vec<Delta>, PluginError> {
-        let resource = self.resource(&parser, Phase::ParserFinish)?;
+        let resource = self.choice(&parser, Phase::ParserFinish)?.resource;
         let call = self.instance.begin(Phase::ParserFinish)?;
         let guest = self
             .instance
@@ -129,12 +140,26 @@ impl TemplateInstance {
         let result = call
             .bounded(guest.call_finish(&mut self.instance.store, resource))
             .await;
-        self.instance.end(call, result)
+        let deltas = self.instance.end(call, result)?;
+        self.checked(&parser, deltas, Phase::ParserFinish)
     }
 
-    /// The guest's handle. Parsers are numbers on the outside because the runtime panics on another instance's handle.
-    fn resource(&self, parser: &Parser, phase: Phase) -> Result<ResourceAny, PluginError> {
-        let found = self.parsers.get(parser.0).copied();
-        found.ok_or_else(|| self.instance.plugin.failure(phase, crate::Fault::Unusable))
+    /// Parsers are numbers on the outside because the runtime panics on another instance's handle.
+    fn choice(&mut self, parser: &Parser, phase: Phase) -> Result<&mut Choice, PluginError> {
+        let plugin = &self.instance.plugin;
+        self.parsers
+            .get_mut(parser.0)
+            .ok_or_else(|| plugin.failure(phase, Fault::Unusable))
+    }
+
+    fn checked(
+        &mut self,
+        parser: &Parser,
+        deltas: Vec<Delta>,
+        phase: Phase,
+    ) -> Result<Vec<Delta>, PluginError> {
+        let choice = self.choice(parser, phase)?;
+        let checked = untrusted::deltas(deltas, &mut choice.num_tool_calls);
+        checked.map_err(|what| self.instance.plugin.breach(phase, what))
     }
 }

@@ -3,7 +3,7 @@
 //! otherwise the plugin broke its contract, which fails the request.
 
 use crate::bindings::routing::{Response, Route};
-use crate::bindings::types::{ApiError, Header, InferenceRequest, Input, Sampling};
+use crate::bindings::types::{ApiError, Delta, Header, InferenceRequest, Input, Sampling};
 use crate::limits::Limits;
 
 const MESSAGE_BYTES: usize = 4 << 10;
@@ -183,6 +183,31 @@ fn out_of_range(sampling: &Sampling) -> Option<(&'static str, &'static str)> {
     checks
         .into_iter()
         .find_map(|(ok, field, range)| (!ok).then_some((field, range)))
+}
+
+/// Checks that tool calls are numbered from 0 without gaps, and that arguments belong to one that has begun: routers
+/// count on it. `num_tool_calls` is how many have begun in the choice.
+pub(crate) fn deltas(deltas: Vec<Delta>, num_tool_calls: &mut u32) -> Result<Vec<Delta>, String> {
+    for delta in &deltas {
+        match delta {
+            Delta::Content(_) | Delta::Reasoning(_) => {}
+            Delta::ToolCallStart(start) if start.index == *num_tool_calls => *num_tool_calls += 1,
+            Delta::ToolCallStart(start) => {
+                return Err(format!(
+                    "it began tool call {} where {num_tool_calls} is next",
+                    start.index
+                ));
+            }
+            Delta::ToolCallArguments(more) if more.index < *num_tool_calls => {}
+            Delta::ToolCallArguments(more) => {
+                return Err(format!(
+                    "it gave arguments of tool call {}, which has not begun",
+                    more.index
+                ));
+            }
+        }
+    }
+    Ok(deltas)
 }
 
 #[cfg(test)]
