@@ -2,7 +2,7 @@
 
 use crate::cpu::Cpu;
 use crate::isa::for_each_isa;
-use crate::lanes::LANES;
+use crate::lanes::{LANES, ROUND, integer_of};
 
 /// Inputs that share a scale.
 pub(crate) const BLOCK: usize = 32;
@@ -46,31 +46,41 @@ fn quantise_row_generic(x: &[f32], out: &mut [ActivationBlock]) {
 
 #[inline(always)]
 fn quantise_block(x: &[f32; BLOCK]) -> ActivationBlock {
-    let mut greatest = [0.0f32; LANES];
-    for i in 0..BLOCK {
-        greatest[i % LANES] = greatest[i % LANES].max(x[i].abs());
+    // Sizes are compared as integers: floats without their sign are ordered like their bits, and NaN comes out on top, so that
+    // it reaches the scale and with it the result.
+    let mut greatest = [0u32; LANES];
+    for i in 0..LANES {
+        let (a, b) = (x[i].to_bits() << 1, x[i + LANES].to_bits() << 1);
+        greatest[i] = if a > b { a } else { b };
     }
-    let greatest = greatest.iter().fold(0.0f32, |a, &b| a.max(b));
-    let scale = greatest / 127.0;
-    let inverse = if greatest > 0.0 {
-        127.0 / greatest
-    } else {
-        0.0
-    };
-    let mut codes = [0i32; BLOCK];
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            let (a, b) = (greatest[i], greatest[i + width]);
+            greatest[i] = if a > b { a } else { b };
+        }
+        width /= 2;
+    }
+    let greatest = f32::from_bits(greatest[0] >> 1);
+    // What is smaller has no finite inverse and counts as 0.
+    let is_zero = greatest < 1e-35;
+    let scale = if is_zero { 0.0 } else { greatest / 127.0 };
+    let inverse = if is_zero { 0.0 } else { 127.0 / greatest };
+    let mut codes = [0i8; BLOCK];
     let mut sum = 0;
     for i in 0..BLOCK {
-        // The clamp also catches the rounding of a denormal scale; `as` makes 0 of NaN.
-        codes[i] = (x[i] * inverse).round_ties_even().clamp(-127.0, 127.0) as i32;
-        sum += codes[i];
+        let code = integer_of(x[i].mul_add(inverse, ROUND)) as i8;
+        codes[i] = code;
+        sum += i32::from(code);
     }
-    let codes = std::array::from_fn(|group| std::array::from_fn(|i| codes[group * 4 + i] as i8));
-    ActivationBlock {
-        codes,
+    let mut block = ActivationBlock {
+        codes: [[0; 4]; BLOCK / 4],
         scale,
         scaled_sum: scale * sum as f32,
         sum,
-    }
+    };
+    block.codes.as_flattened_mut().copy_from_slice(&codes);
+    block
 }
 
 #[cfg(test)]
@@ -98,6 +108,13 @@ mod tests {
             assert_eq!(block.scaled_sum, sum as f32 * block.scale);
         }
         assert_eq!(blocks[1].codes[4], [0; 4], "codes past the row's end are 0");
+    }
+
+    #[test]
+    fn nan_reaches_the_scale() {
+        let mut x = [1.0; 32];
+        x[7] = f32::NAN;
+        assert!(quantise(&Cpu::new(1), &x, 32)[0].scale.is_nan());
     }
 
     #[test]

@@ -15,8 +15,6 @@ use crate::shared_out::SharedOut;
 
 /// Queries that share one reading of the cache from memory.
 const QUERIES_PER_ITEM: usize = 24;
-/// Queries that share one reading from the nearest cache: what the registers hold.
-const MAX_QUERIES: usize = 8;
 
 /// Tokens of one sequence that a step computes; their keys and values are in the cache already.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +119,7 @@ fn attend(cpu: &Cpu, cache: &KvCache, head: usize, blocks: &[u32], mut queries: 
         static SCORES: RefCell<Vec<Lanes>> = const { RefCell::new(Vec::new()) };
     }
     SCORES.with_borrow_mut(|scores| {
-        for queries in queries.chunks_mut(MAX_QUERIES) {
+        for queries in queries.chunks_mut(cpu.isa().max_rows()) {
             macro_rules! by_count {
                 ($($count:literal)*) => {
                     match queries.len() {
@@ -167,12 +165,17 @@ fn attend_group_generic<const Q: usize>(
     let scores: &mut [Lanes] = &mut scores[..Q * blocks.len()];
 
     let scale = 1.0 / (cache.head_len() as f32).sqrt();
-    let x: [&[f32]; Q] = std::array::from_fn(|q| queries[q].x);
+    let mut x: [&[f32]; Q] = [&[]; Q];
+    for q in 0..Q {
+        x[q] = queries[q].x;
+    }
     for (index, block) in blocks.iter().enumerate() {
         let mut sums = [[0.0; LANES]; Q];
         accumulate(&mut sums, x, cache.keys(*block, head));
         for q in 0..Q {
-            scores[q * blocks.len() + index] = sums[q].map(|score| score * scale);
+            for lane in 0..LANES {
+                scores[q * blocks.len() + index][lane] = sums[q][lane] * scale;
+            }
         }
     }
     let mut totals = [0.0; Q];

@@ -55,6 +55,17 @@ impl Isa {
         }
     }
 
+    /// Rows of sixteen sums that its registers hold beside their inputs.
+    pub(crate) fn max_rows(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => 8,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => 4,
+            Kind::Plain => 4,
+        }
+    }
+
     pub(crate) fn kind(self) -> Kind {
         self.0
     }

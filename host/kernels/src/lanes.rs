@@ -18,34 +18,36 @@ pub(crate) fn sum(lanes: &Lanes) -> f32 {
     tree[0]
 }
 
+/// Added to a float below 2^22 in size it leaves no bits for a fraction: the sum's low bits are the nearest integer.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
+/// The integer that `rounded` - something plus `ROUND` - holds. Unlike a cast it is one subtraction in any vector.
+#[inline(always)]
+pub(crate) fn integer_of(rounded: f32) -> i32 {
+    (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
 /// e^x with at most 2 units of error in the last place; 0 below -87.3, where the true value is no normal float.
 /// Ours and not the system's, so that it runs in lanes and every machine gives the same bits. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    /// Adding it leaves no bits for a fraction, so the sum is rounded to an integer.
-    const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let clamped = x.clamp(-87.3, 88.7);
-    let power = clamped.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let rounded = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let (power, integer) = (rounded - ROUND, integer_of(rounded));
     let rest = power.mul_add(-LN_2_LOW, power.mul_add(-LN_2_HIGH, clamped));
-    let mut series = 1.0 / 5040.0;
-    for factor in [
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
-        series = rest.mul_add(series, factor);
-    }
+    let mut series = rest.mul_add(1.0 / 5040.0, 1.0 / 720.0);
+    series = rest.mul_add(series, 1.0 / 120.0);
+    series = rest.mul_add(series, 1.0 / 24.0);
+    series = rest.mul_add(series, 1.0 / 6.0);
+    series = rest.mul_add(series, 0.5);
+    series = rest.mul_add(series, 1.0);
+    series = rest.mul_add(series, 1.0);
     // In two halves, because 2^128 alone is no float.
-    let half = ((power as i32) >> 1) + 127;
-    let other = (power as i32) - ((power as i32) >> 1) + 127;
-    let result =
-        series * f32::from_bits((half as u32) << 23) * f32::from_bits((other as u32) << 23);
+    let half = integer >> 1;
+    let power_of_two = |power: i32| f32::from_bits((power.wrapping_add(127) as u32) << 23);
+    let result = series * power_of_two(half) * power_of_two(integer.wrapping_sub(half));
     if x < -87.3 { 0.0 } else { result }
 }
 

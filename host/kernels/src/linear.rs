@@ -161,11 +161,23 @@ impl Input<'_> {
             }
             Tiles::Bf16(tiles) => {
                 let x = &self.floats[first_row * self.cols..][..out.len() * self.cols];
-                float::multiply_bf16(isa, &tiles[tile.index * self.cols..][..self.cols], x, out);
+                float::multiply_bf16(
+                    isa,
+                    &tiles[tile.index * self.cols..][..self.cols],
+                    x,
+                    out,
+                    isa.max_rows(),
+                );
             }
             Tiles::F32(tiles) => {
                 let x = &self.floats[first_row * self.cols..][..out.len() * self.cols];
-                float::multiply_f32(isa, &tiles[tile.index * self.cols..][..self.cols], x, out);
+                float::multiply_f32(
+                    isa,
+                    &tiles[tile.index * self.cols..][..self.cols],
+                    x,
+                    out,
+                    isa.max_rows(),
+                );
             }
         }
     }

@@ -37,14 +37,21 @@ pub(crate) fn accumulate<const Q: usize, T: Stored>(
     a: [&[f32]; Q],
     panel: &[[T; LANES]],
 ) {
-    let a = a.map(|row| &row[..panel.len()]);
+    // Plain loops: the closures of array methods are compiled without the caller's instruction set.
+    let mut rows = a;
+    for q in 0..Q {
+        rows[q] = &a[q][..panel.len()];
+    }
     let mut sums = *acc;
     for (i, stored) in panel.iter().enumerate() {
-        let row = stored.map(T::widen);
+        let mut widened = [0.0; LANES];
+        for lane in 0..LANES {
+            widened[lane] = stored[lane].widen();
+        }
         for q in 0..Q {
-            let factor = a[q][i];
+            let factor = rows[q][i];
             for lane in 0..LANES {
-                sums[q][lane] = factor.mul_add(row[lane], sums[q][lane]);
+                sums[q][lane] = factor.mul_add(widened[lane], sums[q][lane]);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use crate::activation::ActivationBlock;
 use crate::lanes::{LANES, Lanes};
+use crate::linear::quantised::split_rows;
 use crate::matrix::{U4Block, U8Block};
 
 /// As `quantised::plain_u4`, for `R` rows.
@@ -17,8 +18,7 @@ pub(super) fn multiply_u4<const R: usize>(
     x: &[ActivationBlock],
     out: &mut [Lanes; R],
 ) {
-    let x: [&[ActivationBlock]; R] =
-        std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
+    let x: [&[ActivationBlock]; R] = split_rows(x, tile.len());
     let low_half = _mm256_set1_epi8(15);
     for first in [0, LANES / 2] {
         let mut sums = [_mm256_setzero_ps(); R];
@@ -62,8 +62,7 @@ pub(super) fn multiply_u8<const R: usize>(
     x: &[ActivationBlock],
     out: &mut [Lanes; R],
 ) {
-    let x: [&[ActivationBlock]; R] =
-        std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
+    let x: [&[ActivationBlock]; R] = split_rows(x, tile.len());
     for first in [0, LANES / 2] {
         let mut sums = [_mm256_setzero_ps(); R];
         for (index, weights) in tile.iter().enumerate() {

@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use crate::activation::ActivationBlock;
 use crate::lanes::{LANES, Lanes};
+use crate::linear::quantised::split_rows;
 use crate::matrix::{U4Block, U8Block};
 
 /// As `quantised::plain_u4`, for `R` rows.
@@ -17,8 +18,7 @@ pub(super) fn multiply_u4<const R: usize>(
     x: &[ActivationBlock],
     out: &mut [Lanes; R],
 ) {
-    let x: [&[ActivationBlock]; R] =
-        std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
+    let x: [&[ActivationBlock]; R] = split_rows(x, tile.len());
     let low_half = _mm512_set1_epi8(15);
     let mut sums = [_mm512_setzero_ps(); R];
     for (index, weights) in tile.iter().enumerate() {
@@ -47,8 +47,7 @@ pub(super) fn multiply_u8<const R: usize>(
     x: &[ActivationBlock],
     out: &mut [Lanes; R],
 ) {
-    let x: [&[ActivationBlock]; R] =
-        std::array::from_fn(|row| &x[row * tile.len()..][..tile.len()]);
+    let x: [&[ActivationBlock]; R] = split_rows(x, tile.len());
     let mut sums = [_mm512_setzero_ps(); R];
     for (index, weights) in tile.iter().enumerate() {
         let mut codes = [_mm512_setzero_si512(); 8];
@@ -69,15 +68,15 @@ pub(super) fn multiply_u8<const R: usize>(
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn dot(start: __m512i, codes: &[__m512i; 8], x: &ActivationBlock) -> __m512i {
-    let mut dots = start;
-    for group in 0..8 {
-        dots = _mm512_dpbusd_epi32(
-            dots,
-            codes[group],
-            _mm512_set1_epi32(i32::from_ne_bytes(x.codes[group].map(|code| code as u8))),
-        );
+    let four =
+        |group: usize| _mm512_set1_epi32(i32::from_ne_bytes(x.codes[group].map(|code| code as u8)));
+    // Two sums, because each instruction waits for the one before it in its sum.
+    let (mut low, mut high) = (start, _mm512_setzero_si512());
+    for group in 0..4 {
+        low = _mm512_dpbusd_epi32(low, codes[group], four(group));
+        high = _mm512_dpbusd_epi32(high, codes[group + 4], four(group + 4));
     }
-    dots
+    _mm512_add_epi32(low, high)
 }
 
 /// The bytes `64 * group..64 * (group + 1)` of `codes`.

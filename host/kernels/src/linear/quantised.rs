@@ -54,6 +54,20 @@ pub(super) fn multiply_u8(isa: Isa, tile: &[U8Block], x: &[ActivationBlock], out
     }
 }
 
+/// The first `R` rows of `row_len` blocks.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn split_rows<const R: usize>(
+    x: &[ActivationBlock],
+    row_len: usize,
+) -> [&[ActivationBlock]; R] {
+    let mut rows: [&[ActivationBlock]; R] = [&[]; R];
+    for row in 0..R {
+        rows[row] = &x[row * row_len..][..row_len];
+    }
+    rows
+}
+
 fn plain_u4(tile: &[U4Block], x: &[ActivationBlock], out: &mut [Lanes]) {
     for (x, sums) in x.chunks_exact(tile.len()).zip(out) {
         for (weights, x) in tile.iter().zip(x) {
