@@ -65,6 +65,13 @@ impl Call {
 
     fn fault(&self, plugin: &Loaded, error: &wasmtime::Error) -> Fault {
         let limits = plugin.limits();
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            tracing::debug!(
+                plugin = &*plugin.info.name,
+                phase = self.phase.as_str(),
+                "guest backtrace: {backtrace}"
+            );
+        }
         if let Some(hit) = error.downcast_ref::<LimitHit>() {
             return match hit {
                 LimitHit::Cpu => Fault::CpuBudget(limits.cpu_budget),
@@ -74,13 +81,6 @@ impl Call {
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return Fault::Overloaded(limits.max_instances);
-        }
-        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            tracing::debug!(
-                plugin = &*plugin.info.name,
-                phase = self.phase.as_str(),
-                "guest backtrace: {backtrace}"
-            );
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return Fault::Trap(trap.to_string());

@@ -101,6 +101,9 @@ pub(crate) fn response(mut response: Response, limits: &Limits) -> Result<Respon
 
 /// Checks that a router's paths can be served.
 pub(crate) fn routes(routes: Vec<Route>) -> Result<Vec<Route>, String> {
+    if routes.is_empty() {
+        return Err("it names no route".into());
+    }
     if routes.len() > MAX_ROUTES {
         return Err(format!(
             "it has {} routes; at most {MAX_ROUTES} are taken",

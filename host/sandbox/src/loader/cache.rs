@@ -97,13 +97,13 @@ impl AotCache {
         if Sha256::digest(code)[..] != digest[..] {
             return Err("its digest is wrong".into());
         }
-        // SAFETY: `deserialize` needs bytes that `Component::serialize` of a compatible engine made. The digest shows that
-        // they are what was written, owner and permissions that only this user can have written them, and the file's name
-        // holds the hash under which engines are compatible.
         #[expect(
             unsafe_code,
             reason = "the runtime has no safe way to load machine code"
         )]
+        // SAFETY: `deserialize` needs bytes that `Component::serialize` of a compatible engine made. The digest shows that
+        // they are what was written, owner and permissions that only this user can have written them, and the file's name
+        // holds the hash under which engines are compatible.
         let component = unsafe { Component::deserialize(engine, code) };
         component
             .map(Some)
@@ -172,12 +172,16 @@ fn prepare(dir: &Path) -> Result<u32, String> {
     Ok(owner)
 }
 
-/// Writes a file that only this user can read.
+/// Writes a new file that only this user can read. One that a crash left under the name goes first; never through a link,
+/// as the folder is not known to be ours until this was done in it once.
 fn write_private(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        Ok(()) | Err(_) => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)?;
     parts.iter().try_for_each(|part| file.write_all(part))

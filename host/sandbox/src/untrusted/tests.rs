@@ -194,7 +194,8 @@ fn a_request_within_its_ranges_passes_unchanged() {
 
 #[test]
 fn a_sampling_field_out_of_range_is_named() {
-    let spoilt: [(&str, fn(&mut Sampling)); 8] = [
+    type Spoil = fn(&mut Sampling);
+    let spoilt: [(&str, Spoil); 8] = [
         ("temperature", |s| s.temperature = Some(f32::NAN)),
         ("temperature", |s| s.temperature = Some(2.1)),
         ("top-p", |s| s.top_p = Some(0.0)),

@@ -8,7 +8,7 @@ use sandbox::{
 
 use crate::support::*;
 
-const SHORT: Duration = Duration::from_millis(40);
+const SHORT: Duration = Duration::from_millis(200);
 
 fn usage() -> Usage {
     Usage {

@@ -161,6 +161,7 @@ async fn a_plugin_that_fails_its_first_call_never_serves() {
         ("trap", "trap"),
         ("memory-bomb", "memory"),
         ("bad-route", "contract"),
+        ("none", "contract"),
     ] {
         let mut spec = spec("broken");
         spec.config
