@@ -32,7 +32,12 @@ pub(crate) struct ServeArgs {
     pub(crate) load_format: LoadFormat,
 
     /// Address to listen on; 0.0.0.0 lets other machines in
-    #[arg(long, default_value = "127.0.0.1", env = "HOST_HOST", value_name = "IP")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1",
+        env = "HOST_HOST",
+        value_name = "IP"
+    )]
     pub(crate) host: IpAddr,
 
     /// Port to listen on; 0 takes any free one
@@ -44,7 +49,13 @@ pub(crate) struct ServeArgs {
     pub(crate) served_model_name: Vec<String>,
 
     /// Keys that clients may use; repeat for several [default: everyone is let in]
-    #[arg(long, env = "HOST_API_KEY", hide_env_values = true, value_delimiter = ',', value_name = "KEY")]
+    #[arg(
+        long,
+        env = "HOST_API_KEY",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
     pub(crate) api_key: Vec<String>,
 
     /// Longest prompt and answer together, in tokens [default: what the model and the memory allow]
@@ -52,15 +63,30 @@ pub(crate) struct ServeArgs {
     pub(crate) max_model_len: Option<NonZeroUsize>,
 
     /// Most sequences computed in one step
-    #[arg(long, default_value = "16", env = "HOST_MAX_NUM_SEQS", value_name = "N")]
+    #[arg(
+        long,
+        default_value = "16",
+        env = "HOST_MAX_NUM_SEQS",
+        value_name = "N"
+    )]
     pub(crate) max_num_seqs: NonZeroUsize,
 
     /// Most tokens computed in one step: longer prompts come in chunks, so that others' tokens need not wait for them
-    #[arg(long, default_value = "256", env = "HOST_MAX_NUM_BATCHED_TOKENS", value_name = "TOKENS")]
+    #[arg(
+        long,
+        default_value = "256",
+        env = "HOST_MAX_NUM_BATCHED_TOKENS",
+        value_name = "TOKENS"
+    )]
     pub(crate) max_num_batched_tokens: NonZeroUsize,
 
     /// Requests that may wait besides those running; more are refused with 429
-    #[arg(long, default_value_t = 256, env = "HOST_MAX_NUM_QUEUED_REQS", value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 256,
+        env = "HOST_MAX_NUM_QUEUED_REQS",
+        value_name = "N"
+    )]
     pub(crate) max_num_queued_reqs: usize,
 
     /// Share of the device's free memory that keys and values may take, above 0 and at most 1; the device is the CPU
@@ -81,7 +107,12 @@ pub(crate) struct ServeArgs {
     pub(crate) max_body_bytes: usize,
 
     /// Seconds that running requests get to end after SIGTERM
-    #[arg(long, default_value_t = 30, env = "HOST_SHUTDOWN_TIMEOUT", value_name = "SECONDS")]
+    #[arg(
+        long,
+        default_value_t = 30,
+        env = "HOST_SHUTDOWN_TIMEOUT",
+        value_name = "SECONDS"
+    )]
     pub(crate) shutdown_timeout: u64,
 }
 

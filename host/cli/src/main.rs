@@ -16,16 +16,25 @@ const EXIT_ENGINE_BROKE: u8 = 70;
 fn main() -> ExitCode {
     let command = args::Cli::parse().command;
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("HOST_LOG").unwrap_or_else(|_| "warn,sandbox=info".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("HOST_LOG")
+                .unwrap_or_else(|_| "warn,sandbox=info".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
     let result = match command {
         args::Command::Serve(args) => runtime.block_on(serve::run(args)),
-        args::Command::Benchmark(args) => runtime.block_on(benchmark::run(args)).map(|_| ()).map_err(Into::into),
+        args::Command::Benchmark(args) => runtime
+            .block_on(benchmark::run(args))
+            .map(|_| ())
+            .map_err(Into::into),
     };
     // A blocking task that still tokenises must not hold the process.
     runtime.shutdown_background();

@@ -30,7 +30,9 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     );
     // Before anything slow: a port that is taken should be known at once.
     let asked = SocketAddr::new(args.host, args.port);
-    let listener = TcpListener::bind(asked).await.with_context(|| format!("cannot listen on {asked}"))?;
+    let listener = TcpListener::bind(asked)
+        .await
+        .with_context(|| format!("cannot listen on {asked}"))?;
     let address = listener.local_addr()?;
 
     let sandbox = Sandbox::new(limits(&args))?;
@@ -46,8 +48,10 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         }
     });
     let load_model = async { load_model.await.context("loading the model stopped")? };
-    let ((loaded, served), plugins) =
-        tokio::try_join!(load_model, plugins::load(&loader, args.plugins.as_deref()))?;
+    let ((loaded, served), plugins) = tokio::try_join!(
+        load_model,
+        plugins::load(&loader, args.plugins.as_deref(), shaper_config(&args))
+    )?;
 
     let names = served_names(&args);
     let root = loaded.path.display().to_string();
@@ -57,9 +61,13 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         max_num_queued_reqs: args.max_num_queued_reqs,
     };
     let (engine, engine_thread) = EngineHandle::start(loaded.runner, config);
-    let settings =
-        Settings { api_keys: ApiKeys::new(args.api_key.clone()), max_body_bytes: args.max_body_bytes };
-    let app = Arc::new(App::new(&names, &root, served, sandbox, plugins, engine, settings));
+    let settings = Settings {
+        api_keys: ApiKeys::new(args.api_key.clone()),
+        max_body_bytes: args.max_body_bytes,
+    };
+    let app = Arc::new(App::new(
+        &names, &root, served, sandbox, plugins, engine, settings,
+    ));
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -89,7 +97,21 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
 /// A router's and a template's instance live as long as their request, and shapers come and go.
 fn limits(args: &ServeArgs) -> Limits {
     let requests = usize::from(args.max_num_seqs) + args.max_num_queued_reqs;
-    Limits { max_instances: u32::try_from(2 * requests + 64).unwrap_or(u32::MAX).min(65_536), ..Limits::default() }
+    Limits {
+        max_instances: u32::try_from(2 * requests + 64)
+            .unwrap_or(u32::MAX)
+            .min(65_536),
+        ..Limits::default()
+    }
+}
+
+/// The demo model repeats itself without end more often than it comes to one.
+fn shaper_config(args: &ServeArgs) -> plugins::Settings {
+    let settings = args
+        .model
+        .is_none()
+        .then(|| ("default_max_tokens".into(), 256.into()));
+    settings.into_iter().collect()
 }
 
 fn served_names(args: &ServeArgs) -> Vec<String> {
@@ -101,10 +123,17 @@ fn served_names(args: &ServeArgs) -> Vec<String> {
 }
 
 fn announce(address: SocketAddr, model: &str, asks_for_key: bool) {
-    let key = if asks_for_key { " -H 'authorization: Bearer YOUR_KEY'" } else { "" };
+    let key = if asks_for_key {
+        " -H 'authorization: Bearer YOUR_KEY'"
+    } else {
+        ""
+    };
     println!("serving {model} at http://{address}/v1");
+    let request = serde_json::json!({
+        "model": model, "temperature": 0, "max_tokens": 64,
+        "messages": [{"role": "user", "content": "Who wrote Romeo and Juliet?"}],
+    });
     println!(
-        "curl http://{address}/v1/chat/completions -H 'content-type: application/json'{key} -d '{}'",
-        serde_json::json!({"model": model, "messages": [{"role": "user", "content": "Who wrote Romeo and Juliet?"}]}),
+        "curl http://{address}/v1/chat/completions -H 'content-type: application/json'{key} -d '{request}'"
     );
 }

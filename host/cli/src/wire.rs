@@ -22,8 +22,10 @@ pub(crate) fn find_model(asked: Option<&Path>) -> Result<PathBuf> {
     }
     let cache = model::demo::cache_dir();
     let bar = ProgressBar::new(0).with_style(
-        ProgressStyle::with_template("unpacking the demo model {wide_bar} {binary_bytes}/{binary_total_bytes}")
-            .expect("the template is well-formed"),
+        ProgressStyle::with_template(
+            "unpacking the demo model {wide_bar} {binary_bytes}/{binary_total_bytes}",
+        )
+        .expect("the template is well-formed"),
     );
     let path = model::demo::fetch(&cache, |done, total| {
         bar.set_length(total);
@@ -38,7 +40,9 @@ pub(crate) fn load_model(path: &Path, args: &ServeArgs) -> Result<LoadedModel> {
     let options = OpenOptions {
         max_model_len: args.max_model_len.map(Into::into),
         max_num_seqs: args.max_num_seqs.into(),
-        kv_memory: args.gpu_memory_utilization.map_or(KvMemory::Auto, KvMemory::Share),
+        kv_memory: args
+            .gpu_memory_utilization
+            .map_or(KvMemory::Auto, KvMemory::Share),
         num_threads: args.threads.map(Into::into),
         load_format: match args.load_format {
             args::LoadFormat::Auto => LoadFormat::Files,
@@ -75,10 +79,25 @@ fn tokenizer(source: &TokenizerSource, bos_token: Option<&str>) -> Result<Tokeni
                 "the file's tokenizer is of the kind `{}`; only byte-level BPE (`gpt2`) is known: use a safetensors folder",
                 vocab.model
             );
-            let model::GgufVocab { tokens, token_types, merges, pre, add_bos, .. } = vocab.clone();
-            let bos = bos_token.filter(|_| add_bos).and_then(|bos| tokens.iter().position(|token| token == bos));
+            let model::GgufVocab {
+                tokens,
+                token_types,
+                merges,
+                pre,
+                add_bos,
+                ..
+            } = vocab.clone();
+            let bos = bos_token
+                .filter(|_| add_bos)
+                .and_then(|bos| tokens.iter().position(|token| token == bos));
             let bos = bos.map(|id| id as u32);
-            Tokenizer::from_gguf(GgufVocab { tokens, token_types, merges, pre, bos })?
+            Tokenizer::from_gguf(GgufVocab {
+                tokens,
+                token_types,
+                merges,
+                pre,
+                bos,
+            })?
         }
     };
     Ok(tokenizer)

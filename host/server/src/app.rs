@@ -53,8 +53,19 @@ impl App {
     ///
     /// # Panics
     /// If there is no name, which the caller has checked.
-    pub fn new(names: &[String], root: &str, model: Model, sandbox: Sandbox, plugins: PluginSet, engine: EngineHandle, settings: Settings) -> Self {
-        assert!(!names.is_empty(), "a server serves its model under at least one name");
+    pub fn new(
+        names: &[String],
+        root: &str,
+        model: Model,
+        sandbox: Sandbox,
+        plugins: PluginSet,
+        engine: EngineHandle,
+        settings: Settings,
+    ) -> Self {
+        assert!(
+            !names.is_empty(),
+            "a server serves its model under at least one name"
+        );
         let card = |name: &String| ModelCard {
             id: name.clone(),
             created: unix_seconds(),
@@ -63,7 +74,16 @@ impl App {
         };
         let models = names.iter().map(card).collect();
         let plugins = Registry::new(plugins);
-        Self { models, model, plugins, sandbox, engine, settings, metrics: Metrics::new(), draining: AtomicBool::new(false) }
+        Self {
+            models,
+            model,
+            plugins,
+            sandbox,
+            engine,
+            settings,
+            metrics: Metrics::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// From now on `/ready` says no, so that a load balancer sends nothing more.
@@ -88,5 +108,8 @@ impl App {
 
 /// Seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
 }

@@ -26,12 +26,20 @@ impl ApiKeys {
             .and_then(|value| value.as_bytes().split_at_checked(7))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
             .map_or(&b""[..], |(_, key)| key.trim_ascii());
-        let known = self.0.iter().fold(0, |found, key| found | key.as_bytes().ct_eq(given).unwrap_u8());
+        let known = self.0.iter().fold(0, |found, key| {
+            found | key.as_bytes().ct_eq(given).unwrap_u8()
+        });
         if known == 1 {
             return Ok(());
         }
         let message = "no valid API key: send it as `Authorization: Bearer KEY`";
-        Err(coded("invalid_api_key", ApiError { kind: "invalid_request_error".into(), ..refusal(StatusCode::UNAUTHORIZED, message) }))
+        Err(coded(
+            "invalid_api_key",
+            ApiError {
+                kind: "invalid_request_error".into(),
+                ..refusal(StatusCode::UNAUTHORIZED, message)
+            },
+        ))
     }
 }
 
@@ -42,7 +50,9 @@ mod tests {
     fn status(keys: &[&str], authorization: Option<&str>) -> Option<u16> {
         let headers = authorization.map(|value| (header::AUTHORIZATION, value.parse().unwrap()));
         let keys = ApiKeys::new(keys.iter().map(|&key| key.to_owned()));
-        keys.check(&HeaderMap::from_iter(headers)).err().map(|error| error.status)
+        keys.check(&HeaderMap::from_iter(headers))
+            .err()
+            .map(|error| error.status)
     }
 
     #[test]
@@ -55,7 +65,14 @@ mod tests {
     fn with_keys_only_their_holders_are() {
         assert_eq!(status(&["a", "secret"], Some("Bearer secret")), None);
         assert_eq!(status(&["secret"], Some("bearer secret ")), None);
-        for bad in [None, Some("secret"), Some("Bearer "), Some("Bearer secre"), Some("Bearer secret2"), Some("Basic secret")] {
+        for bad in [
+            None,
+            Some("secret"),
+            Some("Bearer "),
+            Some("Bearer secre"),
+            Some("Bearer secret2"),
+            Some("Basic secret"),
+        ] {
             assert_eq!(status(&["secret"], bad), Some(401), "{bad:?}");
         }
     }

@@ -21,16 +21,29 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>, limit: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(
+    body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
     let collected = tokio::time::timeout(READ_DEADLINE, Limited::new(body, limit).collect())
         .await
-        .map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, format!("the body was not sent within {READ_DEADLINE:?}")))?;
+        .map_err(|_| {
+            refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body was not sent within {READ_DEADLINE:?}"),
+            )
+        })?;
     match collected {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(refusal(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {limit} bytes, this server's limit (--max-body-bytes)"),
+            format!(
+                "the body is larger than {limit} bytes, this server's limit (--max-body-bytes)"
+            ),
         )),
-        Err(error) => Err(refusal(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))),
+        Err(error) => Err(refusal(
+            StatusCode::BAD_REQUEST,
+            format!("the body could not be read: {error}"),
+        )),
     }
 }

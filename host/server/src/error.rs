@@ -11,7 +11,10 @@ use crate::body::{Body, full};
 
 /// A fault of the client in its field `param`.
 pub(crate) fn invalid(param: &str, message: impl Into<String>) -> ApiError {
-    ApiError { param: Some(param.into()), ..refusal(StatusCode::BAD_REQUEST, message) }
+    ApiError {
+        param: Some(param.into()),
+        ..refusal(StatusCode::BAD_REQUEST, message)
+    }
 }
 
 /// A refusal that no single field is to blame for.
@@ -34,7 +37,10 @@ pub(crate) fn refusal(status: StatusCode, message: impl Into<String>) -> ApiErro
 
 /// Gives an error a word for programs.
 pub(crate) fn coded(code: &str, error: ApiError) -> ApiError {
-    ApiError { code: Some(code.into()), ..error }
+    ApiError {
+        code: Some(code.into()),
+        ..error
+    }
 }
 
 /// OpenAI's error object; all four keys are always present.
@@ -47,7 +53,9 @@ pub(crate) fn object(error: &ApiError) -> Bytes {
 
 /// The object as a data event, for a stream whose router can not say it, and the stream's end.
 pub(crate) fn event(error: &ApiError) -> Bytes {
-    [b"data: ", &object(error)[..], b"\n\ndata: [DONE]\n\n"].concat().into()
+    [b"data: ", &object(error)[..], b"\n\ndata: [DONE]\n\n"]
+        .concat()
+        .into()
 }
 
 /// An error response with the host's own object.
@@ -58,9 +66,13 @@ pub(crate) fn response(error: &ApiError) -> Response<Body> {
 /// An error response whose body a router wrote.
 pub(crate) fn response_with_body(error: &ApiError, body: Bytes) -> Response<Body> {
     let mut response = Response::new(full(body));
-    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     if let Some(after) = error.retry_after_ms {
         // OpenAI's clients read the first, everyone else the second.
         headers.insert("retry-after-ms", after.into());
@@ -78,7 +90,13 @@ const PLUGIN_FAILED: &str = "plugin_failed";
 
 /// The server is at its limit; the same request may well succeed in a moment.
 pub(crate) fn overloaded(message: impl Into<String>) -> ApiError {
-    ApiError { retry_after_ms: Some(1000), ..coded("overloaded", refusal(StatusCode::TOO_MANY_REQUESTS, message)) }
+    ApiError {
+        retry_after_ms: Some(1000),
+        ..coded(
+            "overloaded",
+            refusal(StatusCode::TOO_MANY_REQUESTS, message),
+        )
+    }
 }
 
 /// What the client is told of a plugin's failure. The operator's log says more.
@@ -87,5 +105,8 @@ pub(crate) fn of_plugin(error: &sandbox::PluginError) -> ApiError {
         return overloaded(error.to_string());
     }
     tracing::error!(%error, "plugin failed");
-    coded(PLUGIN_FAILED, refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    coded(
+        PLUGIN_FAILED,
+        refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    )
 }

@@ -9,7 +9,10 @@ use std::{
 
 use engine::Generation;
 use http::StatusCode;
-use sandbox::{ApiError, ChoiceDelta, ChoiceFinish, Delta, Event, FinishReason, Parser, TemplateInstance, Usage};
+use sandbox::{
+    ApiError, ChoiceDelta, ChoiceFinish, Delta, Event, FinishReason, Parser, TemplateInstance,
+    Usage,
+};
 use text::{Detokenizer, Specials, StopStrings};
 
 use crate::{app::App, error, pipeline::Arrival};
@@ -49,8 +52,20 @@ enum End {
 
 impl Generating {
     pub(crate) fn new(app: Arc<App>, arrival: Arrival) -> Self {
-        let usage = Usage { prompt_tokens: 0, completion_tokens: 0, cached_tokens: 0, reasoning_tokens: 0 };
-        Self { app, arrival, template: None, choices: Vec::new(), usage, last_tokens: None }
+        let usage = Usage {
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            cached_tokens: 0,
+            reasoning_tokens: 0,
+        };
+        Self {
+            app,
+            arrival,
+            template: None,
+            choices: Vec::new(),
+            usage,
+            last_tokens: None,
+        }
     }
 
     /// The next choice. `parser` belongs to `template`.
@@ -65,7 +80,9 @@ impl Generating {
             calls_tools: false,
             is_reasoning: false,
         };
-        self.choices.push(Choice { running: Some(running) });
+        self.choices.push(Choice {
+            running: Some(running),
+        });
     }
 
     /// Tokens so far.
@@ -87,12 +104,17 @@ impl Generating {
     fn poll_engine(&mut self, context: &mut Context<'_>) -> Poll<(usize, Vec<engine::Event>)> {
         let mut batch = Vec::new();
         for (index, choice) in self.choices.iter_mut().enumerate() {
-            let Some(running) = &mut choice.running else { continue };
+            let Some(running) = &mut choice.running else {
+                continue;
+            };
             match running.generation.poll_next(context, &mut batch) {
                 Poll::Ready(true) => return Poll::Ready((index, batch)),
                 // The engine ended without a last word: its thread is gone.
                 Poll::Ready(false) => {
-                    return Poll::Ready((index, vec![engine::Event::Failed(engine::GenerationFailed::Stopped)]));
+                    return Poll::Ready((
+                        index,
+                        vec![engine::Event::Failed(engine::GenerationFailed::Stopped)],
+                    ));
                 }
                 Poll::Pending => {}
             }
@@ -100,16 +122,30 @@ impl Generating {
         Poll::Pending
     }
 
-    async fn read(&mut self, choice: usize, batch: Vec<engine::Event>, events: &mut Vec<Event>) -> Result<(), ApiError> {
+    async fn read(
+        &mut self,
+        choice: usize,
+        batch: Vec<engine::Event>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ApiError> {
         self.observe(&batch);
         for event in batch {
-            let Some(running) = &mut self.choices[choice].running else { return Ok(()) };
+            let Some(running) = &mut self.choices[choice].running else {
+                return Ok(());
+            };
             match event {
                 engine::Event::Token(token) => {
                     self.usage.completion_tokens += 1;
                     let checked = running.stop.push(&running.detokenizer.push(token));
                     if checked.stopped {
-                        self.end(choice, End::StopString { before: checked.text }, events).await?;
+                        self.end(
+                            choice,
+                            End::StopString {
+                                before: checked.text,
+                            },
+                            events,
+                        )
+                        .await?;
                     } else {
                         self.emit(choice, &checked.text, events).await?;
                     }
@@ -119,7 +155,10 @@ impl Generating {
                     self.end(choice, End::Engine(reason), events).await?;
                 }
                 engine::Event::Failed(failure) => {
-                    return Err(error::refusal(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()));
+                    return Err(error::refusal(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        failure.to_string(),
+                    ));
                 }
             }
         }
@@ -127,14 +166,26 @@ impl Generating {
     }
 
     /// Has the template read a piece of a choice's text.
-    async fn emit(&mut self, choice: usize, text: &str, events: &mut Vec<Event>) -> Result<(), ApiError> {
-        let Some(running) = &mut self.choices[choice].running else { return Ok(()) };
+    async fn emit(
+        &mut self,
+        choice: usize,
+        text: &str,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ApiError> {
+        let Some(running) = &mut self.choices[choice].running else {
+            return Ok(());
+        };
         let deltas = match (&running.parser, &mut self.template) {
             _ if text.is_empty() => Vec::new(),
-            (Some(parser), Some(template)) => template.push(parser, text).await.map_err(|e| error::of_plugin(&e))?,
+            (Some(parser), Some(template)) => template
+                .push(parser, text)
+                .await
+                .map_err(|e| error::of_plugin(&e))?,
             _ => vec![Delta::Content(text.to_owned())],
         };
-        running.calls_tools |= deltas.iter().any(|delta| matches!(delta, Delta::ToolCallStart(_)));
+        running.calls_tools |= deltas
+            .iter()
+            .any(|delta| matches!(delta, Delta::ToolCallStart(_)));
         if let Some(last) = deltas.last() {
             running.is_reasoning = matches!(last, Delta::Reasoning(_));
         }
@@ -144,9 +195,22 @@ impl Generating {
     }
 
     /// Ends a choice with what was held back; dropping its generation tells the engine.
-    async fn end(&mut self, choice: usize, end: End, events: &mut Vec<Event>) -> Result<(), ApiError> {
-        let Some(running) = self.choices[choice].running.take() else { return Ok(()) };
-        let Running { detokenizer, mut stop, parser, mut calls_tools, .. } = running;
+    async fn end(
+        &mut self,
+        choice: usize,
+        end: End,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ApiError> {
+        let Some(running) = self.choices[choice].running.take() else {
+            return Ok(());
+        };
+        let Running {
+            detokenizer,
+            mut stop,
+            parser,
+            mut calls_tools,
+            ..
+        } = running;
         let (text, reason) = match end {
             End::StopString { before } => (before, FinishReason::Stop),
             End::Engine(reason) => {
@@ -154,20 +218,32 @@ impl Generating {
                 match reason {
                     _ if last.stopped => (last.text, FinishReason::Stop),
                     engine::FinishReason::Stop => (last.text + &stop.finish(), FinishReason::Stop),
-                    engine::FinishReason::Length => (last.text + &stop.finish(), FinishReason::Length),
+                    engine::FinishReason::Length => {
+                        (last.text + &stop.finish(), FinishReason::Length)
+                    }
                 }
             }
         };
         let deltas = match (parser, &mut self.template) {
             (Some(parser), Some(template)) => {
-                let mut deltas = template.push(&parser, &text).await.map_err(|e| error::of_plugin(&e))?;
-                deltas.extend(template.finish(parser).await.map_err(|e| error::of_plugin(&e))?);
+                let mut deltas = template
+                    .push(&parser, &text)
+                    .await
+                    .map_err(|e| error::of_plugin(&e))?;
+                deltas.extend(
+                    template
+                        .finish(parser)
+                        .await
+                        .map_err(|e| error::of_plugin(&e))?,
+                );
                 deltas
             }
             _ if text.is_empty() => Vec::new(),
             _ => vec![Delta::Content(text)],
         };
-        calls_tools |= deltas.iter().any(|delta| matches!(delta, Delta::ToolCallStart(_)));
+        calls_tools |= deltas
+            .iter()
+            .any(|delta| matches!(delta, Delta::ToolCallStart(_)));
         self.report(choice, deltas, events);
         let (reason, label) = match reason {
             FinishReason::Stop if calls_tools => (FinishReason::ToolCalls, "tool_calls"),
@@ -175,19 +251,29 @@ impl Generating {
             _ => (reason, "stop"),
         };
         self.app.metrics.finished(label);
-        events.push(Event::Finished(ChoiceFinish { choice: choice as u32, reason }));
+        events.push(Event::Finished(ChoiceFinish {
+            choice: choice as u32,
+            reason,
+        }));
         Ok(())
     }
 
     fn report(&self, choice: usize, deltas: Vec<Delta>, events: &mut Vec<Event>) {
         let usage_so_far = self.usage;
-        events.extend(
-            deltas.into_iter().map(|delta| Event::Delta(ChoiceDelta { choice: choice as u32, delta, usage_so_far })),
-        );
+        events.extend(deltas.into_iter().map(|delta| {
+            Event::Delta(ChoiceDelta {
+                choice: choice as u32,
+                delta,
+                usage_so_far,
+            })
+        }));
     }
 
     fn observe(&mut self, batch: &[engine::Event]) {
-        let len = batch.iter().filter(|event| matches!(event, engine::Event::Token(_))).count();
+        let len = batch
+            .iter()
+            .filter(|event| matches!(event, engine::Event::Token(_)))
+            .count();
         if len == 0 {
             return;
         }
@@ -197,7 +283,10 @@ impl Generating {
             metrics.first_token(now - self.arrival.at);
         }
         // Only of a single choice is the time between two batches the time between two of its tokens.
-        let gap = self.last_tokens.filter(|_| self.choices.len() == 1).map(|last| now - last);
+        let gap = self
+            .last_tokens
+            .filter(|_| self.choices.len() == 1)
+            .map(|last| now - last);
         metrics.tokens(len, gap);
         self.last_tokens = Some(now);
     }
@@ -205,7 +294,11 @@ impl Generating {
 
 impl Drop for Generating {
     fn drop(&mut self) {
-        let aborted = self.choices.iter().filter(|choice| choice.running.is_some()).count();
+        let aborted = self
+            .choices
+            .iter()
+            .filter(|choice| choice.running.is_some())
+            .count();
         (0..aborted).for_each(|_| self.app.metrics.finished("abort"));
         self.app.metrics.ended(self.arrival.at.elapsed());
     }

@@ -16,12 +16,18 @@ pub(crate) fn answer<B>(app: &App, request: &Request<B>) -> Option<Response<Body
     }
     match request.uri().path() {
         "/health" => Some(plain(StatusCode::OK, "alive\n".into())),
-        "/ready" if app.is_draining() => Some(plain(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".into())),
+        "/ready" if app.is_draining() => Some(plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "shutting down\n".into(),
+        )),
         "/ready" => Some(plain(StatusCode::OK, "ready\n".into())),
         "/metrics" => {
             let mut response = plain(StatusCode::OK, metrics::render(app));
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            response.headers_mut().insert(header::CONTENT_TYPE, kind.parse().expect("a valid header value"));
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                kind.parse().expect("a valid header value"),
+            );
             Some(response)
         }
         _ => None,

@@ -47,14 +47,21 @@ pub async fn serve(
     tokio::time::timeout(drain, connections.shutdown()).await
 }
 
-fn spawn_connection(stream: TokioIo<tokio::net::TcpStream>, app: &Arc<App>, connections: &GracefulShutdown) {
+fn spawn_connection(
+    stream: TokioIo<tokio::net::TcpStream>,
+    app: &Arc<App>,
+    connections: &GracefulShutdown,
+) {
     let app = app.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let app = app.clone();
         async move { Ok::<_, Infallible>(pipeline::answer(app, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE);
     builder.http2().timer(TokioTimer::new());
     let connection = connections.watch(builder.serve_connection(stream, service).into_owned());
     tokio::spawn(async move {

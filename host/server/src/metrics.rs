@@ -53,9 +53,18 @@ struct PluginFault {
 impl Metrics {
     pub(crate) fn new() -> Self {
         // vLLM's bucket bounds, in seconds.
-        let first_token = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0];
-        let between_tokens = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0];
-        let whole = [0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0];
+        let first_token = [
+            0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
+            10.0, 20.0, 40.0, 80.0,
+        ];
+        let between_tokens = [
+            0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
+            10.0, 20.0, 40.0, 80.0,
+        ];
+        let whole = [
+            0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0,
+            120.0, 240.0, 480.0, 960.0,
+        ];
         Self {
             prompt_tokens: Counter::default(),
             generation_tokens: Counter::default(),
@@ -81,7 +90,10 @@ impl Metrics {
     pub(crate) fn tokens(&self, len: usize, gap: Option<Duration>) {
         self.generation_tokens.inc_by(len as u64);
         if let Some(gap) = gap {
-            (0..len).for_each(|_| self.inter_token_latency.observe(gap.as_secs_f64() / len as f64));
+            (0..len).for_each(|_| {
+                self.inter_token_latency
+                    .observe(gap.as_secs_f64() / len as f64)
+            });
         }
     }
 
@@ -92,7 +104,9 @@ impl Metrics {
 
     /// A choice ended: `stop`, `length`, `tool_calls`, `abort` (the client left) or `error`.
     pub(crate) fn finished(&self, finished_reason: &'static str) {
-        self.finished.get_or_create(&Finished { finished_reason }).inc();
+        self.finished
+            .get_or_create(&Finished { finished_reason })
+            .inc();
     }
 
     /// A request ended, this long after it arrived.
@@ -103,31 +117,92 @@ impl Metrics {
 
 /// The OpenMetrics text of everything.
 pub(crate) fn render(app: &App) -> String {
-    let mut registry = Registry::with_labels([("model_name".into(), app.models[0].id.clone().into())].into_iter());
+    let mut registry =
+        Registry::with_labels([("model_name".into(), app.models[0].id.clone().into())].into_iter());
     let metrics = &app.metrics;
     let engine = app.engine.stats();
     let num_blocks = app.engine.limits().num_blocks;
     let gauge = |value: usize| ConstGauge::new(value as i64);
-    registry.register("vllm:num_requests_running", "Sequences that take part in steps", gauge(engine.running));
-    registry.register("vllm:num_requests_waiting", "Sequences that wait for a place or for blocks", gauge(engine.waiting));
+    registry.register(
+        "vllm:num_requests_running",
+        "Sequences that take part in steps",
+        gauge(engine.running),
+    );
+    registry.register(
+        "vllm:num_requests_waiting",
+        "Sequences that wait for a place or for blocks",
+        gauge(engine.waiting),
+    );
     let used = ConstGauge::new(engine.used_blocks as f64 / num_blocks as f64);
-    registry.register("vllm:kv_cache_usage_perc", "Share of the cache's blocks that sequences own, 0 to 1", used);
-    registry.register("vllm:num_preemptions", "Sequences put back because blocks ran out", ConstCounter::new(engine.preemptions));
-    registry.register("vllm:prompt_tokens", "Tokens of the prompts taken on", metrics.prompt_tokens.clone());
-    registry.register("vllm:generation_tokens", "Tokens generated", metrics.generation_tokens.clone());
-    registry.register("vllm:request_success", "Choices that ended, by reason", metrics.finished.clone());
+    registry.register(
+        "vllm:kv_cache_usage_perc",
+        "Share of the cache's blocks that sequences own, 0 to 1",
+        used,
+    );
+    registry.register(
+        "vllm:num_preemptions",
+        "Sequences put back because blocks ran out",
+        ConstCounter::new(engine.preemptions),
+    );
+    registry.register(
+        "vllm:prompt_tokens",
+        "Tokens of the prompts taken on",
+        metrics.prompt_tokens.clone(),
+    );
+    registry.register(
+        "vllm:generation_tokens",
+        "Tokens generated",
+        metrics.generation_tokens.clone(),
+    );
+    registry.register(
+        "vllm:request_success",
+        "Choices that ended, by reason",
+        metrics.finished.clone(),
+    );
     let seconds = Unit::Seconds;
-    registry.register_with_unit("vllm:time_to_first_token", "From arrival to the first token", seconds.clone(), metrics.time_to_first_token.clone());
-    registry.register_with_unit("vllm:inter_token_latency", "Between tokens of one choice", seconds.clone(), metrics.inter_token_latency.clone());
-    registry.register_with_unit("vllm:e2e_request_latency", "From arrival to the last byte", seconds, metrics.e2e_latency.clone());
-    registry.register("host_kv_blocks_used", "Cache blocks that sequences own", gauge(engine.used_blocks));
+    registry.register_with_unit(
+        "vllm:time_to_first_token",
+        "From arrival to the first token",
+        seconds.clone(),
+        metrics.time_to_first_token.clone(),
+    );
+    registry.register_with_unit(
+        "vllm:inter_token_latency",
+        "Between tokens of one choice",
+        seconds.clone(),
+        metrics.inter_token_latency.clone(),
+    );
+    registry.register_with_unit(
+        "vllm:e2e_request_latency",
+        "From arrival to the last byte",
+        seconds,
+        metrics.e2e_latency.clone(),
+    );
+    registry.register(
+        "host_kv_blocks_used",
+        "Cache blocks that sequences own",
+        gauge(engine.used_blocks),
+    );
     registry.register("host_kv_blocks", "Cache blocks in all", gauge(num_blocks));
-    registry.register("host_engine_steps", "Steps executed", ConstCounter::new(engine.steps));
-    registry.register("host_engine_computed_tokens", "Tokens computed, prompts and answers", ConstCounter::new(engine.computed_tokens));
-    registry.register("host_http_responses", "Responses by status", metrics.responses.clone());
+    registry.register(
+        "host_engine_steps",
+        "Steps executed",
+        ConstCounter::new(engine.steps),
+    );
+    registry.register(
+        "host_engine_computed_tokens",
+        "Tokens computed, prompts and answers",
+        ConstCounter::new(engine.computed_tokens),
+    );
+    registry.register(
+        "host_http_responses",
+        "Responses by status",
+        metrics.responses.clone(),
+    );
     register_plugins(&mut registry, &app.sandbox.stats());
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).expect("writing to a string does not fail");
+    prometheus_client::encoding::text::encode(&mut text, &registry)
+        .expect("writing to a string does not fail");
     text
 }
 
@@ -135,17 +210,38 @@ fn register_plugins(registry: &mut Registry, stats: &[PluginStats]) {
     let calls = Family::<PluginPhase, Counter>::default();
     let seconds = Family::<PluginPhase, Counter<f64, AtomicU64>>::default();
     let faults = Family::<PluginFault, Counter>::default();
-    for PluginStats { plugin, phases, faults: of_plugin, .. } in stats {
+    for PluginStats {
+        plugin,
+        phases,
+        faults: of_plugin,
+        ..
+    } in stats
+    {
         for phase in phases {
-            let labels = PluginPhase { plugin: plugin.clone(), phase: phase.phase.as_str() };
+            let labels = PluginPhase {
+                plugin: plugin.clone(),
+                phase: phase.phase.as_str(),
+            };
             calls.get_or_create(&labels).inc_by(phase.calls);
-            seconds.get_or_create(&labels).inc_by(phase.time.as_secs_f64());
+            seconds
+                .get_or_create(&labels)
+                .inc_by(phase.time.as_secs_f64());
         }
         for fault in of_plugin {
-            faults.get_or_create(&PluginFault { plugin: plugin.clone(), fault: fault.fault }).inc_by(fault.count);
+            faults
+                .get_or_create(&PluginFault {
+                    plugin: plugin.clone(),
+                    fault: fault.fault,
+                })
+                .inc_by(fault.count);
         }
     }
     registry.register("host_plugin_calls", "Calls of plugins by phase", calls);
-    registry.register_with_unit("host_plugin_time", "Time spent in plugins by phase", Unit::Seconds, seconds);
+    registry.register_with_unit(
+        "host_plugin_time",
+        "Time spent in plugins by phase",
+        Unit::Seconds,
+        seconds,
+    );
     registry.register("host_plugin_faults", "Failures of plugins by kind", faults);
 }

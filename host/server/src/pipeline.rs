@@ -24,11 +24,16 @@ pub(crate) struct Arrival {
 
 /// Answers one request, whatever it is.
 pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
-    let arrival = Arrival { request_id: request_id::of(request.headers()), at: Instant::now() };
+    let arrival = Arrival {
+        request_id: request_id::of(request.headers()),
+        at: Instant::now(),
+    };
     let at_the_edge = cors::preflight(&request).or_else(|| health::answer(&app, &request));
     let mut response = match at_the_edge {
         Some(response) => response,
-        None => route(&app, request, &arrival).await.unwrap_or_else(|error| error::response(&error)),
+        None => route(&app, request, &arrival)
+            .await
+            .unwrap_or_else(|error| error::response(&error)),
     };
     let id = HeaderValue::from_str(&arrival.request_id).expect("request ids are visible ASCII");
     response.headers_mut().insert(request_id::X_REQUEST_ID, id);
@@ -38,16 +43,25 @@ pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
 }
 
 /// From the HTTP request to the router plugin. What fails here gets the host's own error object.
-async fn route(app: &Arc<App>, request: Request<Incoming>, arrival: &Arrival) -> Result<Response<Body>, ApiError> {
+async fn route(
+    app: &Arc<App>,
+    request: Request<Incoming>,
+    arrival: &Arrival,
+) -> Result<Response<Body>, ApiError> {
     let (head, body) = request.into_parts();
     app.settings.api_keys.check(&head.headers)?;
     let current = app.plugins.current();
     let plugins = &current.plugins;
-    let path = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
+    let path = percent_encoding::percent_decode_str(head.uri.path())
+        .decode_utf8_lossy()
+        .into_owned();
     routes::check(plugins.router.routes(), &head.method, &path)?;
     let body = body::read(body, app.settings.max_body_bytes).await?;
-    let server_info =
-        ServerInfo { request_id: arrival.request_id.clone(), now: unix_seconds(), models: app.models.clone() };
+    let server_info = ServerInfo {
+        request_id: arrival.request_id.clone(),
+        now: unix_seconds(),
+        models: app.models.clone(),
+    };
     let request = sandbox::Request {
         method: head.method.to_string(),
         path: path.clone(),
@@ -55,11 +69,20 @@ async fn route(app: &Arc<App>, request: Request<Incoming>, arrival: &Arrival) ->
         headers: headers_for_guest(&head.headers),
         body: body.into(),
     };
-    match plugins.router.parse(&request, &server_info).await.map_err(|error| error::of_plugin(&error))? {
+    match plugins
+        .router
+        .parse(&request, &server_info)
+        .await
+        .map_err(|error| error::of_plugin(&error))?
+    {
         Outcome::Respond(response) => Ok(respond(response)),
         Outcome::Infer(job) => {
             let Job { request, reply } = *job;
-            let caller = Caller { request_id: arrival.request_id.clone(), path, key_name: None };
+            let caller = Caller {
+                request_id: arrival.request_id.clone(),
+                path,
+                key_name: None,
+            };
             let streams = request.stream;
             match start(app, plugins, request, &caller, arrival).await {
                 Ok(generating) => Ok(reply::respond(generating, reply, streams).await),
@@ -78,15 +101,29 @@ async fn start(
     arrival: &Arrival,
 ) -> Result<Generating, ApiError> {
     for shaper in &plugins.shapers {
-        request = shaper.shape(&request, caller).await.map_err(|error| error::of_plugin(&error))??;
+        request = shaper
+            .shape(&request, caller)
+            .await
+            .map_err(|error| error::of_plugin(&error))??;
     }
     let model = &app.model;
     let plan = SamplingPlan::new(&request, &model.sampling_defaults, &model.end_tokens)?;
     let mut generating = Generating::new(app.clone(), arrival.clone());
     for input in &request.inputs {
-        let prompt = prompt::read(app, plugins, &request.model, input, &mut generating.template, caller).await?;
+        let prompt = prompt::read(
+            app,
+            plugins,
+            &request.model,
+            input,
+            &mut generating.template,
+            caller,
+        )
+        .await?;
         let tokens = plan.for_prompt(prompt.tokens, app.engine.limits().max_model_len)?;
-        let generation = app.engine.submit(tokens).map_err(|error| prompt::refused(&error))?;
+        let generation = app
+            .engine
+            .submit(tokens)
+            .map_err(|error| prompt::refused(&error))?;
         generating.add(generation, &request.sampling.stop, prompt.parser);
     }
     Ok(generating)
@@ -95,7 +132,8 @@ async fn start(
 /// An answer that the router made by itself.
 fn respond(response: sandbox::Response) -> Response<Body> {
     let mut answer = Response::new(body::full(response.body));
-    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *answer.status_mut() =
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     insert_headers(&mut answer, response.headers);
     answer
 }
@@ -103,7 +141,8 @@ fn respond(response: sandbox::Response) -> Response<Body> {
 /// Copies a guest's headers; the sandbox has checked their number and size, and what is no header is left out.
 pub(crate) fn insert_headers(response: &mut Response<Body>, headers: Vec<Header>) {
     for Header { name, value } in headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(&value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(&value))
+        {
             response.headers_mut().append(name, value);
         }
     }
@@ -113,5 +152,10 @@ pub(crate) fn insert_headers(response: &mut Response<Body>, headers: Vec<Header>
 fn headers_for_guest(headers: &http::HeaderMap) -> Vec<Header> {
     let secret = |name: &HeaderName| name == header::AUTHORIZATION || name == header::COOKIE;
     let shown = headers.iter().filter(|(name, _)| !secret(name));
-    shown.map(|(name, value)| Header { name: name.to_string(), value: value.as_bytes().to_vec() }).collect()
+    shown
+        .map(|(name, value)| Header {
+            name: name.to_string(),
+            value: value.as_bytes().to_vec(),
+        })
+        .collect()
 }

@@ -31,19 +31,37 @@ pub(crate) async fn read(
         Input::Chat(conversation) => {
             let instance = match template {
                 Some(instance) => instance,
-                None => template.insert(plugins.template.start(&caller.request_id).await.map_err(failed)?),
+                None => template.insert(
+                    plugins
+                        .template
+                        .start(&caller.request_id)
+                        .await
+                        .map_err(failed)?,
+                ),
             };
-            let text = instance.render(&app.model_template(model), conversation).await.map_err(failed)??;
+            let text = instance
+                .render(&app.model_template(model), conversation)
+                .await
+                .map_err(failed)??;
             let parser = instance.parser(conversation, &text).await.map_err(failed)?;
             // The template has written what begins a sequence; the tokenizer must not add it again.
             let tokens = tokenise(app, text, text::Tokenizer::encode).await?;
-            Ok(Prompt { tokens, parser: Some(parser) })
+            Ok(Prompt {
+                tokens,
+                parser: Some(parser),
+            })
         }
         Input::Text(text) => {
             let tokens = tokenise(app, text.clone(), text::Tokenizer::encode_prompt).await?;
-            Ok(Prompt { tokens, parser: None })
+            Ok(Prompt {
+                tokens,
+                parser: None,
+            })
         }
-        Input::Tokens(tokens) => Ok(Prompt { tokens: tokens.clone(), parser: None }),
+        Input::Tokens(tokens) => Ok(Prompt {
+            tokens: tokens.clone(),
+            parser: None,
+        }),
     }
 }
 
@@ -55,7 +73,10 @@ async fn tokenise(app: &App, text: String, encode: Encode) -> Result<Vec<u32>, A
     let encoded = tokio::task::spawn_blocking(move || encode(&tokenizer, &text)).await;
     match encoded {
         Ok(Ok(tokens)) => Ok(tokens),
-        Ok(Err(error)) => Err(invalid("messages", format!("the prompt cannot be tokenised: {error}"))),
+        Ok(Err(error)) => Err(invalid(
+            "messages",
+            format!("the prompt cannot be tokenised: {error}"),
+        )),
         Err(stopped) => {
             let message = format!("the tokenizer stopped: {stopped}");
             Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, message))
@@ -68,7 +89,9 @@ pub(crate) fn refused(error: &SubmitError) -> ApiError {
     let message = error.to_string();
     match error {
         SubmitError::EmptyPrompt | SubmitError::UnknownToken { .. } => invalid("prompt", message),
-        SubmitError::PromptTooLong { .. } => coded("context_length_exceeded", invalid("messages", message)),
+        SubmitError::PromptTooLong { .. } => {
+            coded("context_length_exceeded", invalid("messages", message))
+        }
         SubmitError::Overloaded { .. } => overloaded(message),
         SubmitError::Stopped => refusal(StatusCode::SERVICE_UNAVAILABLE, message),
     }

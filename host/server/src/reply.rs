@@ -26,12 +26,18 @@ pub(crate) async fn refuse(reply: Reply, error: &ApiError) -> Response<Body> {
 
 /// The response to a request that runs. Its head waits for the first bytes, so that what fails before them gets a status of
 /// its own; a client that goes away meanwhile drops this future and so cancels the request.
-pub(crate) async fn respond(generating: Generating, mut reply: Reply, streams: bool) -> Response<Body> {
+pub(crate) async fn respond(
+    generating: Generating,
+    mut reply: Reply,
+    streams: bool,
+) -> Response<Body> {
     let headers = match reply.headers().await {
         Ok(headers) => headers,
         Err(broken) => return error::response(&error::of_plugin(&broken)),
     };
-    let mut encoder = Encoder { state: Some((generating, reply)) };
+    let mut encoder = Encoder {
+        state: Some((generating, reply)),
+    };
     let body = match encoder.first(streams).await {
         Ok(first) if encoder.state.is_none() => full(first),
         Ok(first) => streamed(first, encoder),
@@ -39,7 +45,10 @@ pub(crate) async fn respond(generating: Generating, mut reply: Reply, streams: b
     };
     let mut response = Response::new(body);
     insert_headers(&mut response, headers);
-    response.headers_mut().entry(header::CONTENT_TYPE).or_insert(header::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .entry(header::CONTENT_TYPE)
+        .or_insert(header::HeaderValue::from_static("application/json"));
     response
 }
 
@@ -56,8 +65,12 @@ impl Encoder {
         while self.state.is_some() && (bytes.is_empty() || !streams) {
             match self.step().await {
                 Ok(more) => bytes.extend_from_slice(&more),
-                Err(Failed::Request(error, reply)) if bytes.is_empty() => return Err(refuse(reply, &error).await),
-                Err(Failed::Router(error)) => return Err(error::response(&error::of_plugin(&error))),
+                Err(Failed::Request(error, reply)) if bytes.is_empty() => {
+                    return Err(refuse(reply, &error).await);
+                }
+                Err(Failed::Router(error)) => {
+                    return Err(error::response(&error::of_plugin(&error)));
+                }
                 Err(Failed::Request(error, _)) => return Err(error::response(&error)),
             }
         }
@@ -84,13 +97,19 @@ impl Encoder {
 
     /// Waits for the engine once and encodes what came; at the end, the end.
     async fn step(&mut self) -> Result<Bytes, Failed> {
-        let Some((mut generating, mut reply)) = self.state.take() else { return Ok(Bytes::new()) };
+        let Some((mut generating, mut reply)) = self.state.take() else {
+            return Ok(Bytes::new());
+        };
         let events = match generating.next().await {
             Ok(events) => events,
             Err(error) => return Err(Failed::Request(error, reply)),
         };
         if events.is_empty() {
-            return reply.finish(generating.usage()).await.map(Bytes::from).map_err(Failed::Router);
+            return reply
+                .finish(generating.usage())
+                .await
+                .map(Bytes::from)
+                .map_err(Failed::Router);
         }
         let bytes = reply.push(&events).await.map_err(Failed::Router)?;
         self.state = Some((generating, reply));

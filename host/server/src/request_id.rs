@@ -9,9 +9,15 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// The client's own id if it is short and plain, else a new one.
 pub(crate) fn of(headers: &HeaderMap) -> String {
-    let own = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    let own = headers
+        .get(X_REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
     match own {
-        Some(id) if (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) => id.to_owned(),
+        Some(id)
+            if (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            id.to_owned()
+        }
         _ => format!("{:016x}{:016x}", random_u64(), random_u64()),
     }
 }

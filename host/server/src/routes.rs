@@ -7,24 +7,36 @@ use crate::error::refusal;
 
 /// Passes a request that one of the routes is for.
 pub(crate) fn check(routes: &[Route], method: &Method, path: &str) -> Result<(), ApiError> {
-    let mut others = routes.iter().filter(|route| matches(&route.path, path)).map(|route| route.method.as_str()).peekable();
+    let mut others = routes
+        .iter()
+        .filter(|route| matches(&route.path, path))
+        .map(|route| route.method.as_str())
+        .peekable();
     if others.peek().is_none() {
         let known: Vec<&str> = routes.iter().map(|route| route.path.as_str()).collect();
-        let message = format!("there is no {path} here; this server answers {}", known.join(", "));
+        let message = format!(
+            "there is no {path} here; this server answers {}",
+            known.join(", ")
+        );
         return Err(refusal(StatusCode::NOT_FOUND, message));
     }
     let allowed: Vec<&str> = others.collect();
     if allowed.contains(&method.as_str()) {
         return Ok(());
     }
-    let message = format!("{path} does not take {method}; use {}", allowed.join(" or "));
+    let message = format!(
+        "{path} does not take {method}; use {}",
+        allowed.join(" or ")
+    );
     Err(refusal(StatusCode::METHOD_NOT_ALLOWED, message))
 }
 
 /// A pattern's last segment `*` stands for one or more segments.
 fn matches(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+        Some(prefix) => path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty()),
         None => pattern == path,
     }
 }
@@ -34,9 +46,18 @@ mod tests {
     use super::*;
 
     fn status(method: Method, path: &str) -> Option<u16> {
-        let routes = [("POST", "/v1/completions"), ("GET", "/v1/models"), ("GET", "/v1/models/*")];
-        let routes = routes.map(|(method, path)| Route { method: method.into(), path: path.into() });
-        check(&routes, &method, path).err().map(|error| error.status)
+        let routes = [
+            ("POST", "/v1/completions"),
+            ("GET", "/v1/models"),
+            ("GET", "/v1/models/*"),
+        ];
+        let routes = routes.map(|(method, path)| Route {
+            method: method.into(),
+            path: path.into(),
+        });
+        check(&routes, &method, path)
+            .err()
+            .map(|error| error.status)
     }
 
     #[test]

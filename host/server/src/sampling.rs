@@ -35,14 +35,21 @@ impl SamplingPlan {
     ) -> Result<Self, ApiError> {
         let sampling = &request.sampling;
         refuse_unsupported(request)?;
-        let temperature = within("temperature", sampling.temperature, 0.0..=2.0)?.unwrap_or(defaults.temperature);
+        let temperature =
+            within("temperature", sampling.temperature, 0.0..=2.0)?.unwrap_or(defaults.temperature);
         let top_p = within("top_p", sampling.top_p, 0.0..=1.0)?.unwrap_or(defaults.top_p);
         if top_p == 0.0 {
-            return Err(invalid("top_p", "top_p must be above 0 and at most 1, got 0"));
+            return Err(invalid(
+                "top_p",
+                "top_p must be above 0 and at most 1, got 0",
+            ));
         }
         let min_p = within("min_p", sampling.min_p, 0.0..=1.0)?.unwrap_or(defaults.min_p);
         if sampling.max_tokens == Some(0) {
-            return Err(invalid("max_tokens", "max_tokens must be at least 1, got 0"));
+            return Err(invalid(
+                "max_tokens",
+                "max_tokens must be at least 1, got 0",
+            ));
         }
         let end_tokens = if sampling.ignore_eos { &[] } else { end_tokens };
         Ok(Self {
@@ -63,7 +70,11 @@ impl SamplingPlan {
     /// The engine's request for one sample of a prompt.
     ///
     /// Fails where prompt and answer together exceed the context, as OpenAI's servers do, instead of cutting the answer.
-    pub(crate) fn for_prompt(&self, prompt: Vec<u32>, max_model_len: usize) -> Result<engine::Request, ApiError> {
+    pub(crate) fn for_prompt(
+        &self,
+        prompt: Vec<u32>,
+        max_model_len: usize,
+    ) -> Result<engine::Request, ApiError> {
         let room = max_model_len.saturating_sub(prompt.len());
         let asked = self.max_tokens.unwrap_or(1);
         if asked > room {
@@ -73,7 +84,10 @@ impl SamplingPlan {
                 prompt.len() + asked,
                 prompt.len(),
             );
-            return Err(crate::error::coded("context_length_exceeded", invalid("messages", message)));
+            return Err(crate::error::coded(
+                "context_length_exceeded",
+                invalid("messages", message),
+            ));
         }
         let mut sampling = self.base.clone();
         if self.min_tokens > 0 {
@@ -89,31 +103,56 @@ impl SamplingPlan {
     }
 }
 
-fn within(name: &str, value: Option<f32>, range: std::ops::RangeInclusive<f32>) -> Result<Option<f32>, ApiError> {
+fn within(
+    name: &str,
+    value: Option<f32>,
+    range: std::ops::RangeInclusive<f32>,
+) -> Result<Option<f32>, ApiError> {
     match value {
         Some(value) if !range.contains(&value) => {
             let (low, high) = range.into_inner();
-            Err(invalid(name, format!("{name} must be between {low} and {high}, got {value}")))
+            Err(invalid(
+                name,
+                format!("{name} must be between {low} and {high}, got {value}"),
+            ))
         }
         value => Ok(value),
     }
 }
 
 fn refuse_unsupported(request: &InferenceRequest) -> Result<(), ApiError> {
-    let Sampling { repetition_penalty, presence_penalty, frequency_penalty, logit_bias, logprobs, .. } =
-        &request.sampling;
+    let Sampling {
+        repetition_penalty,
+        presence_penalty,
+        frequency_penalty,
+        logit_bias,
+        logprobs,
+        ..
+    } = &request.sampling;
     let asked = [
         ("n", request.n != 1),
-        ("repetition_penalty", repetition_penalty.is_some_and(|penalty| penalty != 1.0)),
-        ("presence_penalty", presence_penalty.is_some_and(|penalty| penalty != 0.0)),
-        ("frequency_penalty", frequency_penalty.is_some_and(|penalty| penalty != 0.0)),
+        (
+            "repetition_penalty",
+            repetition_penalty.is_some_and(|penalty| penalty != 1.0),
+        ),
+        (
+            "presence_penalty",
+            presence_penalty.is_some_and(|penalty| penalty != 0.0),
+        ),
+        (
+            "frequency_penalty",
+            frequency_penalty.is_some_and(|penalty| penalty != 0.0),
+        ),
         ("logit_bias", !logit_bias.is_empty()),
         ("logprobs", logprobs.is_some()),
         ("priority", request.priority != 0),
         ("tool_choice", request.inputs.iter().any(forces_a_tool)),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(invalid(name, format!("{name} is not supported yet: leave it out"))),
+        Some((name, _)) => Err(invalid(
+            name,
+            format!("{name} is not supported yet: leave it out"),
+        )),
         None => Ok(()),
     }
 }
@@ -121,7 +160,10 @@ fn refuse_unsupported(request: &InferenceRequest) -> Result<(), ApiError> {
 /// A prompt can ask for a tool call; only a grammar can force one.
 fn forces_a_tool(input: &Input) -> bool {
     match input {
-        Input::Chat(conversation) => matches!(conversation.tool_choice, ToolChoice::Required | ToolChoice::Named(_)),
+        Input::Chat(conversation) => matches!(
+            conversation.tool_choice,
+            ToolChoice::Required | ToolChoice::Named(_)
+        ),
         Input::Text(_) | Input::Tokens(_) => false,
     }
 }

@@ -1,0 +1,86 @@
+//! Many requests, too many requests, requests that nobody waits for, and the end of the server.
+
+use engine::EngineConfig;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Gated, Server, Setup, ask, take_first_steps};
+
+#[tokio::test]
+async fn fifty_streams_at_once_each_get_their_own_answer() {
+    let server = Server::start(Setup::default()).await;
+    let answer = async |question: String| -> Value {
+        let response = server.chat(ask("demo", &question)).await;
+        response.json::<Value>().await.unwrap()["choices"][0]["message"]["content"].clone()
+    };
+    let questions: Vec<String> = (0..50).map(|number| format!("question {number}")).collect();
+    let together = futures_util::future::join_all(questions.iter().cloned().map(&answer)).await;
+    for (question, answered) in questions.into_iter().zip(together) {
+        assert_eq!(answer(question).await, answered);
+    }
+}
+
+#[tokio::test]
+async fn one_request_too_many_gets_429_and_when_to_come_back() {
+    let (open, runner) = Gated::new();
+    let engine = EngineConfig {
+        max_num_seqs: 1,
+        max_num_batched_tokens: 64,
+        max_num_queued_reqs: 1,
+    };
+    let server = Server::start_with(
+        Setup {
+            engine,
+            ..Setup::default()
+        },
+        runner,
+    )
+    .await;
+    // With two places and no step taken, two of three wait and the third is refused, whichever comes last.
+    let mut asked: FuturesUnordered<_> = (0..3)
+        .map(|i| server.chat(ask("demo", &i.to_string())))
+        .collect();
+    let refused = asked.next().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after-ms"], "1000");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    drop(open);
+    while let Some(response) = asked.next().await {
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_frees_its_blocks_before_the_next_step() {
+    let (open, runner) = Gated::new();
+    let server = Server::start_with(Setup::default(), runner).await;
+    let mut request = ask("demo", "a long story");
+    request["stream"] = json!(true);
+    request["max_tokens"] = json!(200);
+    take_first_steps(&open);
+    let response = server.chat(request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(server.engine.stats().used_blocks > 0);
+    drop(response);
+    // The engine notices at its next step; how many it takes until the connection's end was seen is the network's matter.
+    while server.engine.stats().used_blocks > 0 {
+        open.send(()).unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.engine.stats().running, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_its_streams_end() {
+    let (open, runner) = Gated::new();
+    let server = Server::start_with(Setup::default(), runner).await;
+    let mut request = ask("demo", "hello");
+    request["stream"] = json!(true);
+    take_first_steps(&open);
+    let response = server.chat(request).await;
+    let stopping = tokio::spawn(server.stop());
+    drop(open);
+    assert!(response.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+    assert!(stopping.await.unwrap());
+}

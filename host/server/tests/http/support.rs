@@ -1,0 +1,252 @@
+//! A server on a free port, and ways to ask it.
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use engine::{
+    EngineConfig, EngineHandle, ModelRunner, RunnerLimits, TokenId,
+    fake::FakeRunner,
+    runner::{StepError, StepRow},
+};
+use reqwest::{Response, StatusCode};
+use sandbox::{AotCache, Grants, Limits, Loader, PluginSet, PluginSpec, Sandbox};
+use serde_json::{Value, json};
+use server::{ApiKeys, App, Model, SamplingDefaults, Settings};
+use text::Tokenizer;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+/// The three components that a server is made of.
+pub(crate) struct Plugins {
+    pub(crate) router: &'static str,
+    pub(crate) shaper: &'static str,
+    pub(crate) template: &'static str,
+}
+
+pub(crate) const SHIPPED: Plugins = Plugins {
+    router: "openai-router",
+    shaper: "request-shaper",
+    template: "chat-template",
+};
+
+/// What a test's server is like.
+pub(crate) struct Setup {
+    pub(crate) plugins: Plugins,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) api_keys: &'static [&'static str],
+    pub(crate) engine: EngineConfig,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let engine = EngineConfig {
+            max_num_seqs: 8,
+            max_num_batched_tokens: 64,
+            max_num_queued_reqs: 64,
+        };
+        Self {
+            plugins: SHIPPED,
+            names: &["demo"],
+            api_keys: &[],
+            engine,
+        }
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) engine: EngineHandle,
+    pub(crate) client: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<bool>,
+}
+
+/// What the stand-in model offers.
+fn limits(tokenizer: &Tokenizer) -> RunnerLimits {
+    RunnerLimits {
+        block_len: 16,
+        num_blocks: 64,
+        vocab_len: tokenizer.vocab_len(),
+        max_model_len: 512,
+    }
+}
+
+fn tokenizer() -> Tokenizer {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../text/tests/data/tokenizer.json"
+    );
+    Tokenizer::from_file(Path::new(path)).expect("the text crate's test tokenizer")
+}
+
+impl Server {
+    pub(crate) async fn start(setup: Setup) -> Self {
+        let runner = FakeRunner::new(limits(&tokenizer()));
+        Self::start_with(setup, runner).await
+    }
+
+    pub(crate) async fn start_with(setup: Setup, runner: impl ModelRunner + 'static) -> Self {
+        let short = Limits {
+            cpu_budget: Duration::from_millis(200),
+            wall_deadline: Duration::from_secs(20),
+            max_output_bytes: 1 << 20,
+            max_instances: 128,
+            ..Limits::default()
+        };
+        let sandbox = Sandbox::new(short).unwrap();
+        let plugins = load(&sandbox, &setup.plugins).await;
+        let model = Model {
+            tokenizer: tokenizer(),
+            chat_template: None,
+            bos_token: None,
+            eos_token: None,
+            end_tokens: vec![],
+            sampling_defaults: SamplingDefaults {
+                temperature: 1.0,
+                top_p: 1.0,
+                top_k: 0,
+                min_p: 0.0,
+            },
+        };
+        let (engine, _thread) = EngineHandle::start(runner, setup.engine);
+        let api_keys = ApiKeys::new(setup.api_keys.iter().map(|&key| key.to_owned()));
+        let settings = Settings {
+            api_keys,
+            max_body_bytes: 1 << 20,
+        };
+        let names: Vec<String> = setup.names.iter().map(|&name| name.to_owned()).collect();
+        let app = App::new(
+            &names,
+            "tests",
+            model,
+            sandbox,
+            plugins,
+            engine.clone(),
+            settings,
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let shutdown = async move { drop(stopped.await) };
+            server::serve(listener, Arc::new(app), shutdown, Duration::from_secs(20))
+                .await
+                .is_ok()
+        });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            url,
+            engine,
+            client,
+            stop,
+            serving,
+        }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
+        self.client
+            .post(format!("{}{path}", self.url))
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn chat(&self, request: Value) -> Response {
+        self.post("/v1/chat/completions", request.to_string()).await
+    }
+
+    /// Stops the server as SIGTERM would; true if every request came to its end.
+    pub(crate) async fn stop(self) -> bool {
+        drop(self.client);
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap()
+    }
+
+    /// A request that any server with the shipped router answers.
+    pub(crate) async fn assert_serves(&self) {
+        let response = self.chat(ask("demo", "are you well?")).await;
+        assert_eq!(
+            response.status(),
+            StatusCode::OK,
+            "{}",
+            response.text().await.unwrap()
+        );
+    }
+}
+
+/// A runner that takes one step per message of the test, and as many as it likes once the test hung up.
+pub(crate) struct Gated {
+    inner: FakeRunner,
+    gate: mpsc::Receiver<()>,
+}
+
+impl Gated {
+    pub(crate) fn new() -> (mpsc::Sender<()>, Self) {
+        let (open, gate) = mpsc::channel();
+        (
+            open,
+            Self {
+                inner: FakeRunner::new(limits(&tokenizer())),
+                gate,
+            },
+        )
+    }
+}
+
+/// Lets a gated runner take enough steps for the first visible text (a token may be half a character), and too few to end.
+pub(crate) fn take_first_steps(open: &mpsc::Sender<()>) {
+    (0..6).for_each(|_| open.send(()).unwrap());
+}
+
+impl ModelRunner for Gated {
+    fn limits(&self) -> &RunnerLimits {
+        self.inner.limits()
+    }
+
+    fn step(&mut self, rows: &[StepRow<'_>]) -> Result<Vec<Option<TokenId>>, StepError> {
+        let _ = self.gate.recv();
+        self.inner.step(rows)
+    }
+}
+
+pub(crate) fn ask(model: &str, question: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 12, "temperature": 0})
+}
+
+async fn load(sandbox: &Sandbox, plugins: &Plugins) -> PluginSet {
+    let cache = AotCache::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")).unwrap();
+    let loader = Loader::new(sandbox.clone(), Some(cache));
+    let spec = |name: &str| PluginSpec {
+        grants: Grants {
+            log: true,
+            config: true,
+        },
+        ..PluginSpec::named(name)
+    };
+    let wasm = |name: &str| {
+        let path = format!(
+            "{}/../../plugins/dist/{name}.wasm",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        std::fs::read(path).unwrap()
+    };
+    PluginSet {
+        router: loader
+            .load_router(spec(plugins.router), wasm(plugins.router))
+            .await
+            .unwrap(),
+        shapers: vec![
+            loader
+                .load_shaper(spec(plugins.shaper), wasm(plugins.shaper))
+                .await
+                .unwrap(),
+        ],
+        template: loader
+            .load_template(spec(plugins.template), wasm(plugins.template))
+            .await
+            .unwrap(),
+    }
+}
