@@ -1,4 +1,4 @@
-//! `host`: serves Qwen3-family models to OpenAI clients through WebAssembly plugins.
+#![doc = include_str!("../README.md")]
 
 mod args;
 mod builtin;

@@ -102,3 +102,78 @@ fn tokenizer(source: &TokenizerSource, bos_token: Option<&str>) -> Result<Tokeni
     };
     Ok(tokenizer)
 }
+
+#[cfg(test)]
+mod tests {
+    use sandbox::{Conversation, Limits, Loader, Message, ModelTemplate, Sandbox, ToolChoice};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::plugins;
+
+    fn question(content: &str) -> Conversation {
+        let message = Message {
+            role: "user".into(),
+            content: Some(content.into()),
+            reasoning: None,
+            name: None,
+            tool_calls: vec![],
+            tool_call_id: None,
+        };
+        Conversation {
+            messages: vec![message],
+            tools: vec![],
+            tool_choice: ToolChoice::Auto,
+            add_generation_prompt: true,
+            continue_final_message: false,
+            template_variables: None,
+        }
+    }
+
+    /// The references come from llama.cpp, which agrees with Transformers on these prompts.
+    #[tokio::test]
+    async fn the_demo_models_prompts_are_those_of_llama_cpp_in_text_and_tokens() {
+        let files = model::ModelFiles::open(&find_model(None).unwrap()).unwrap();
+        let tokenizer = tokenizer(&files.tokenizer, files.chat.bos_token.as_deref()).unwrap();
+        let loader = Loader::new(
+            Sandbox::new(Limits {
+                max_instances: 16,
+                ..Limits::default()
+            })
+            .unwrap(),
+            None,
+        );
+        let plugins = plugins::load(&loader, None, plugins::Settings::new())
+            .await
+            .unwrap();
+        let model = ModelTemplate {
+            model: "demo".into(),
+            chat_template: files.chat.chat_template,
+            bos_token: files.chat.bos_token,
+            eos_token: files.chat.eos_token,
+            now: 0,
+        };
+        let stored: Value =
+            serde_json::from_str(include_str!("../../model/tests/data/smollm2-greedy.json"))
+                .unwrap();
+        let cases = stored["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 4);
+        for case in cases {
+            let mut template = plugins.template.start("test").await.unwrap();
+            let conversation = question(case["user"].as_str().unwrap());
+            let prompt = template
+                .render(&model, &conversation)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(prompt, case["rendered_prompt"].as_str().unwrap());
+            let tokens: Vec<Value> = tokenizer
+                .encode(&prompt)
+                .unwrap()
+                .into_iter()
+                .map(Value::from)
+                .collect();
+            assert_eq!(&tokens, case["prompt_token_ids"].as_array().unwrap());
+        }
+    }
+}

@@ -136,6 +136,8 @@ impl Generation {
 
     /// [`next`](Self::next) for a caller that waits for several generations at once.
     pub fn poll_next(&mut self, context: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<bool> {
-        self.events.poll_recv_many(context, events, usize::MAX).map(|len| len > 0)
+        self.events
+            .poll_recv_many(context, events, usize::MAX)
+            .map(|len| len > 0)
     }
 }

@@ -1,9 +1,4 @@
-//! Token-in, token-out inference core: it decides which sequences run in each step, who owns which block of the key/value
-//! cache, and how the next token is chosen. For whoever embeds an engine behind a server. It must not know HTTP, Wasm,
-//! CUDA or text.
-//!
-//! Read [`step`] first: it is the heartbeat. A request goes [`handle`] → [`scheduler`] → [`runner`] → back through the
-//! request's own channel.
+#![doc = include_str!("../README.md")]
 
 pub mod block;
 pub mod fake;

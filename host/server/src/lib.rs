@@ -1,8 +1,4 @@
-//! The HTTP server: it accepts connections, takes each request through the plugins to the engine and streams the answer
-//! back. For the binary, which gives it a model, plugins and an engine. It must not know what a protocol's JSON looks like
-//! (routers do), how a model computes, or which files anything came from.
-//!
-//! Read `pipeline.rs` first: it is the request path from top to bottom.
+#![doc = include_str!("../README.md")]
 
 mod app;
 mod auth;
