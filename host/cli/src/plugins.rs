@@ -152,3 +152,77 @@ pub(crate) async fn load(
         template,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sandbox::{Limits, Sandbox};
+
+    use super::*;
+
+    /// Loads what a file with this text, in the folder of the built components, names.
+    async fn load_text(text: &str) -> Result<PluginSet, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.toml");
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("own.wasm"), builtin::REQUEST_SHAPER.wasm).unwrap();
+        let sandbox = Sandbox::new(Limits {
+            max_instances: 8,
+            ..Limits::default()
+        })
+        .unwrap();
+        load(&Loader::new(sandbox, None), Some(&file), Settings::new())
+            .await
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn shapers_run_in_the_order_of_the_file_and_the_rest_is_built_in() {
+        let text = r#"
+            [[shaper]]
+            name = "mine"
+            path = "own.wasm"
+            grants = ["log", "config"]
+            config = { max_max_tokens = 4 }
+            [[shaper]]
+            name = "request-shaper"
+            grants = ["log", "config"]
+        "#;
+        let plugins = load_text(text).await.unwrap();
+        let names: Vec<&str> = plugins
+            .shapers
+            .iter()
+            .map(|shaper| &*shaper.info().name)
+            .collect();
+        assert_eq!(names, ["mine", "request-shaper"]);
+        assert_eq!(&*plugins.router.info().name, "openai-router");
+        assert_eq!(&*plugins.template.info().name, "chat-template");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_file_is_said_by_name() {
+        for (text, said) in [
+            ("routers = 1", "routers"),
+            ("[router]\nname = \"r\"\npaths = \"x\"", "paths"),
+            (
+                "[router]\nname = \"mine\"",
+                "`mine` has no path and is not built in",
+            ),
+            (
+                "[router]\nname = \"mine\"\npath = \"none.wasm\"",
+                "none.wasm",
+            ),
+            ("[router]\nname = \"openai-router\"", "`config`"),
+            (
+                "[router]\nname = \"openai-router\"\ngrants = [\"network\"]",
+                "network",
+            ),
+            ("[router]\nname = \"chat-template\"", "router"),
+        ] {
+            let error = load_text(text)
+                .await
+                .err()
+                .unwrap_or_else(|| panic!("{text} was taken"));
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}
