@@ -82,10 +82,12 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// candle prints a backtrace below its message where RUST_BACKTRACE is set; that is for us and not for an operator.
     pub(crate) fn malformed(path: &Path, reason: impl std::fmt::Display) -> Self {
+        let reason = reason.to_string();
         Self::Malformed {
             path: path.to_owned(),
-            reason: reason.to_string(),
+            reason: reason.lines().next().unwrap_or_default().to_owned(),
         }
     }
 
