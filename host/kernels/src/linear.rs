@@ -11,7 +11,7 @@ mod avx512;
 mod float;
 mod quantised;
 
-use crate::activation::{ActivationBlock, BLOCK, quantise};
+use crate::activation::{ActivationBlock, BLOCK, with_quantised};
 use crate::cpu::Cpu;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes};
@@ -53,29 +53,49 @@ pub fn linear(cpu: &Cpu, w: &Matrix, bias: Option<&[f32]>, x: &[f32], y: &mut [f
         "the bias has one number for each of w's outputs"
     );
     let is_quantised = |part: &Part| matches!(part.tiles, Tiles::U4(_) | Tiles::U8(_));
-    let blocks = if w.parts().iter().any(is_quantised) {
-        quantise(cpu, x, w.cols())
+    let mut run = |blocks: &[ActivationBlock]| {
+        let cols = w.cols();
+        multiply_all(
+            cpu,
+            w,
+            bias,
+            &Input {
+                floats: x,
+                blocks,
+                cols,
+            },
+            y,
+            write,
+        );
+    };
+    if w.parts().iter().any(is_quantised) {
+        with_quantised(cpu, x, w.cols(), run);
     } else {
-        Vec::new()
-    };
-    let input = Input {
-        floats: x,
-        blocks: &blocks,
-        cols: w.cols(),
-    };
+        run(&[]);
+    }
+}
 
+fn multiply_all(
+    cpu: &Cpu,
+    w: &Matrix,
+    bias: Option<&[f32]>,
+    input: &Input<'_>,
+    y: &mut [f32],
+    write: Write,
+) {
+    let num_rows = y.len() / w.rows();
     let tiles = tiles_of(w);
     let num_shares = (cpu.team().num_threads() * SHARES_PER_THREAD).min(tiles.len());
     let out = SharedOut::new(y);
     cpu.team().for_each(num_shares, |share| {
         let of_share = |share: usize| share * tiles.len() / num_shares;
         let tiles = &tiles[of_share(share)..of_share(share + 1)];
+        let mut sums = [[0.0; LANES]; MAX_ROWS];
         for first in (0..num_rows).step_by(ROWS_PER_PASS) {
             let end = num_rows.min(first + ROWS_PER_PASS);
             for tile in tiles {
                 for row in (first..end).step_by(MAX_ROWS) {
                     let count = MAX_ROWS.min(end - row);
-                    let mut sums = [[0.0; LANES]; MAX_ROWS];
                     input.multiply(cpu.isa(), tile, row, &mut sums[..count]);
                     for (index, sums) in sums[..count].iter().enumerate() {
                         #[allow(unsafe_code, reason = "columns are handed to threads by tile")]
@@ -137,7 +157,7 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// The products of one tile with the rows from `first_row` on, one for each element of `out` (at most `MAX_ROWS`).
+    /// Writes the products of one tile with the rows from `first_row` on, one for each element of `out` (at most `MAX_ROWS`).
     fn multiply(&self, isa: Isa, tile: &Tile<'_>, first_row: usize, out: &mut [Lanes]) {
         let num_blocks = self.cols.div_ceil(BLOCK);
         match tile.tiles {

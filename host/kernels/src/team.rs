@@ -189,8 +189,8 @@ impl Shared {
                 continue;
             }
             last_joined = state & !(OPEN | INSIDE);
-            // SAFETY: the exchange found the loop open and counted us inside, so `OpenLoop::drop`, which outlives neither
-            // the job nor its body, waits until we have left. The job was published before the loop was opened.
+            // SAFETY: the job was published before the loop was opened. The exchange found the loop open and counted us inside,
+            // and `OpenLoop::drop`, which runs before `for_each` lets go of the job and its body, waits until we have left.
             let job = unsafe { &*self.job.load(Ordering::Relaxed) };
             if catch_unwind(AssertUnwindSafe(|| job.work())).is_err() {
                 job.panicked.store(true, Ordering::Relaxed);

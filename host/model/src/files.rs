@@ -72,7 +72,8 @@ impl ModelFiles {
         // one that is overwritten would give wrong weights: model files must not be changed in place while they are loaded.
         let file = unsafe { Mmap::map(&file) }.map_err(read_error)?;
         if !file.starts_with(b"GGUF") {
-            let reason = "it does not begin with `GGUF`: it is no GGUF file, or was not fetched whole";
+            let reason =
+                "it does not begin with `GGUF`: it is no GGUF file, or was not fetched whole";
             return Err(LoadError::malformed(path, reason));
         }
         let mut content = Content::read(&mut Cursor::new(&file[..]))

@@ -70,6 +70,7 @@ pub(super) fn split_rows<const R: usize>(
 
 fn plain_u4(tile: &[U4Block], x: &[ActivationBlock], out: &mut [Lanes]) {
     for (x, sums) in x.chunks_exact(tile.len()).zip(out) {
+        *sums = [0.0; LANES];
         for (weights, x) in tile.iter().zip(x) {
             let mut dots = [0i32; LANES];
             for group in 0..4 {
@@ -92,6 +93,7 @@ fn plain_u4(tile: &[U4Block], x: &[ActivationBlock], out: &mut [Lanes]) {
 
 fn plain_u8(tile: &[U8Block], x: &[ActivationBlock], out: &mut [Lanes]) {
     for (x, sums) in x.chunks_exact(tile.len()).zip(out) {
+        *sums = [0.0; LANES];
         for (weights, x) in tile.iter().zip(x) {
             let mut dots = [-128 * x.sum; LANES];
             for group in 0..8 {
