@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("HOST_LOG")
-                .unwrap_or_else(|_| "warn,sandbox=info".into()),
+                .unwrap_or_else(|_| "warn,plugin=info".into()),
         )
         .with_writer(std::io::stderr)
         .init();
