@@ -128,3 +128,87 @@ pub(crate) fn gguf_vector(
         .vector(name, info.shape.elem_count())
         .map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use candle_core::quantized::{QTensor, gguf_file};
+
+    use super::*;
+
+    const ROWS: usize = 19;
+    const COLS: usize = 256;
+
+    /// A file with one matrix of the given type, and what candle reads from it.
+    fn file(dtype: GgmlDType) -> (Vec<u8>, Vec<f32>) {
+        let weights: Vec<f32> = (0..ROWS * COLS)
+            .map(|i| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0)
+            .collect();
+        let tensor = Tensor::from_vec(weights, (ROWS, COLS), &Device::Cpu).unwrap();
+        let tensor = QTensor::quantize(&tensor, dtype).unwrap();
+        let widened = tensor.dequantize(&Device::Cpu).unwrap();
+        let mut file = Cursor::new(Vec::new());
+        gguf_file::write(&mut file, &[], &[("w", &tensor)]).unwrap();
+        (
+            file.into_inner(),
+            widened.flatten_all().unwrap().to_vec1().unwrap(),
+        )
+    }
+
+    #[test]
+    fn every_type_reads_as_candle_reads_it_and_the_rounded_ones_nearly() {
+        let exact = [
+            GgmlDType::F32,
+            GgmlDType::F16,
+            GgmlDType::BF16,
+            GgmlDType::Q4_0,
+            GgmlDType::Q4_1,
+            GgmlDType::Q8_0,
+        ];
+        let rounded = [
+            GgmlDType::Q5_0,
+            GgmlDType::Q5_1,
+            GgmlDType::Q2K,
+            GgmlDType::Q3K,
+            GgmlDType::Q4K,
+            GgmlDType::Q5K,
+            GgmlDType::Q6K,
+        ];
+        for dtype in exact.into_iter().chain(rounded) {
+            let (file, expected) = file(dtype);
+            let content = Content::read(&mut Cursor::new(&file)).unwrap();
+            let tensors = GgufTensors::new(Path::new("test.gguf"), &content, &file);
+            let matrix = tensors.matrix("w", ROWS, COLS).unwrap();
+            // Half a step of 8 bits, of weights of at most 1.1; exact types may differ by the one rounding of a product and sum.
+            let tolerance = if exact.contains(&dtype) {
+                1e-6
+            } else {
+                1.1 / 250.0
+            };
+            let mut row = vec![0.0; COLS];
+            for (index, expected) in expected.chunks_exact(COLS).enumerate() {
+                matrix.row(index, &mut row);
+                for (found, expected) in row.iter().zip(expected) {
+                    assert!(
+                        (found - expected).abs() <= tolerance,
+                        "{dtype:?}: {found}, {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_shape_and_a_missing_tensor_are_named() {
+        let (file, _) = file(GgmlDType::F32);
+        let content = Content::read(&mut Cursor::new(&file)).unwrap();
+        let tensors = GgufTensors::new(Path::new("test.gguf"), &content, &file);
+        let error = |rows| tensors.matrix("w", rows, COLS).err().unwrap().to_string();
+        assert!(
+            error(ROWS + 1).contains("tensor w has shape [19, 256], the config asks for [20, 256]")
+        );
+        let error = tensors.vector("b", 3).unwrap_err().to_string();
+        assert!(error.contains("tensor b is missing"), "{error}");
+    }
+}
