@@ -17,7 +17,7 @@ pub(crate) enum Command {
     /// Serve a model over HTTP
     Serve(Box<ServeArgs>),
     /// Measure an OpenAI-compatible server
-    Benchmark(benchmark::BenchmarkArgs),
+    Benchmark(Box<benchmark::BenchmarkArgs>),
 }
 
 #[derive(Args, Debug)]

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let result = match command {
         args::Command::Serve(args) => runtime.block_on(serve::run(args)),
         args::Command::Benchmark(args) => runtime
-            .block_on(benchmark::run(args))
+            .block_on(benchmark::run(*args))
             .map(|_| ())
             .map_err(Into::into),
     };

@@ -68,14 +68,8 @@ impl EngineHandle {
 
     /// Hands a request to the engine. Never waits.
     pub fn submit(&self, request: Request) -> Result<Generation, SubmitError> {
-        let RunnerLimits {
-            block_len,
-            num_blocks,
-            vocab_len,
-            max_model_len,
-        } = self.limits;
-        // A sequence that could not own all its blocks at once could never end.
-        let max_model_len = max_model_len.min(num_blocks * block_len);
+        let max_model_len = self.limits.max_sequence_len();
+        let vocab_len = self.limits.vocab_len;
         let prompt_len = request.prompt.len();
         if prompt_len == 0 {
             return Err(SubmitError::EmptyPrompt);

@@ -22,6 +22,14 @@ pub struct RunnerLimits {
     pub max_model_len: usize,
 }
 
+impl RunnerLimits {
+    /// The longest sequence, in tokens, that the model can read and the pool can hold. One that could not own all its blocks
+    /// at once could never end.
+    pub fn max_sequence_len(&self) -> usize {
+        self.max_model_len.min(self.num_blocks * self.block_len)
+    }
+}
+
 /// The part of one sequence that a step computes.
 #[derive(Clone, Debug)]
 pub struct StepRow<'a> {

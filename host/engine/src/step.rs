@@ -29,7 +29,7 @@ impl<R: ModelRunner> Engine<R> {
     ) -> Self {
         let limits = runner.limits();
         let pool = BlockPool::new(limits.num_blocks, limits.block_len);
-        let scheduler = Scheduler::new(config, pool, limits.max_model_len);
+        let scheduler = Scheduler::new(config, pool, limits.max_sequence_len());
         Self {
             runner,
             scheduler,

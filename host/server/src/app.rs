@@ -69,7 +69,7 @@ impl App {
         let card = |name: &String| ModelCard {
             id: name.clone(),
             created: unix_seconds(),
-            max_model_len: engine.limits().max_model_len as u32,
+            max_model_len: engine.limits().max_sequence_len() as u32,
             root: root.to_owned(),
         };
         let models = names.iter().map(card).collect();

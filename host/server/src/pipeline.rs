@@ -119,7 +119,7 @@ async fn start(
             caller,
         )
         .await?;
-        let tokens = plan.for_prompt(prompt.tokens, app.engine.limits().max_model_len)?;
+        let tokens = plan.for_prompt(prompt.tokens, app.engine.limits().max_sequence_len())?;
         let generation = app
             .engine
             .submit(tokens)

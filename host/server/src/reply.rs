@@ -66,7 +66,7 @@ impl Encoder {
             match self.step().await {
                 Ok(more) => bytes.extend_from_slice(&more),
                 Err(Failed::Request(error, reply)) if bytes.is_empty() => {
-                    return Err(refuse(reply, &error).await);
+                    return Err(refuse(*reply, &error).await);
                 }
                 Err(Failed::Router(error)) => {
                     return Err(error::response(&error::of_plugin(&error)));
@@ -102,7 +102,7 @@ impl Encoder {
         };
         let events = match generating.next().await {
             Ok(events) => events,
-            Err(error) => return Err(Failed::Request(error, reply)),
+            Err(error) => return Err(Failed::Request(error, Box::new(reply))),
         };
         if events.is_empty() {
             return reply
@@ -119,7 +119,7 @@ impl Encoder {
 
 enum Failed {
     /// The request failed; its router can still say so.
-    Request(ApiError, Reply),
+    Request(ApiError, Box<Reply>),
     /// The router itself failed.
     Router(PluginError),
 }

@@ -1,7 +1,7 @@
 //! From a request's sampling record to the engine's, refusing what the engine lacks: nothing is ignored silently.
 
 use engine::SamplingParams;
-use sandbox::{ApiError, InferenceRequest, Input, Sampling, ToolChoice};
+use sandbox::{ApiError, InferenceRequest, Sampling};
 
 use crate::{error::invalid, request_id::random_u64};
 
@@ -146,7 +146,6 @@ fn refuse_unsupported(request: &InferenceRequest) -> Result<(), ApiError> {
         ("logit_bias", !logit_bias.is_empty()),
         ("logprobs", logprobs.is_some()),
         ("priority", request.priority != 0),
-        ("tool_choice", request.inputs.iter().any(forces_a_tool)),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         Some((name, _)) => Err(invalid(
@@ -154,16 +153,5 @@ fn refuse_unsupported(request: &InferenceRequest) -> Result<(), ApiError> {
             format!("{name} is not supported yet: leave it out"),
         )),
         None => Ok(()),
-    }
-}
-
-/// A prompt can ask for a tool call; only a grammar can force one.
-fn forces_a_tool(input: &Input) -> bool {
-    match input {
-        Input::Chat(conversation) => matches!(
-            conversation.tool_choice,
-            ToolChoice::Required | ToolChoice::Named(_)
-        ),
-        Input::Text(_) | Input::Tokens(_) => false,
     }
 }

@@ -268,6 +268,18 @@ fn a_sequence_ends_where_the_context_does() {
 }
 
 #[test]
+fn a_sequence_ends_where_the_pool_does_if_that_is_less_than_the_context() {
+    let pool_of_two = RunnerLimits {
+        max_model_len: 1_000,
+        ..limits(2, 4)
+    };
+    let mut bench = Bench::new(FakeRunner::new(pool_of_two), 1, 8);
+    let mut events = bench.submit(&[1, 2, 3, 4, 5], 100, &[]);
+    bench.run_to_end(20);
+    assert_eq!(read(&mut events).1, [ENDED_BY_LENGTH]);
+}
+
+#[test]
 fn a_failed_step_ends_its_own_rows_and_no_others() {
     let failures = [None, Some(StepError::Failed("no".into()))];
     let mut bench = Bench::new(FakeRunner::new(limits(16, 4)).with_failures(failures), 1, 8);

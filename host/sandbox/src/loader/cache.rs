@@ -31,8 +31,6 @@ pub struct AotCache {
     dir: PathBuf,
     /// The user that this process runs as.
     owner: u32,
-    /// Makes the names of unfinished files unique within the process.
-    unfinished: AtomicU64,
 }
 
 impl AotCache {
@@ -40,11 +38,7 @@ impl AotCache {
     pub fn open(dir: impl Into<PathBuf>) -> Result<AotCache, SandboxError> {
         let dir = dir.into();
         match prepare(&dir) {
-            Ok(owner) => Ok(AotCache {
-                dir,
-                owner,
-                unfinished: AtomicU64::new(0),
-            }),
+            Ok(owner) => Ok(AotCache { dir, owner }),
             Err(why) => Err(SandboxError::Cache { path: dir, why }),
         }
     }
@@ -113,10 +107,7 @@ impl AotCache {
     /// Writes beside the file and renames, so that a reader never sees half a file. Not synced: the digest finds what a
     /// crash tore.
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        let unique = self.unfinished.fetch_add(1, Relaxed);
-        let unfinished = self
-            .dir
-            .join(format!(".{}-{unique}.unfinished", process::id()));
+        let unfinished = unused_path(&self.dir);
         let written = write_private(&unfinished, &[&Sha256::digest(code), code])
             .and_then(|()| fs::rename(&unfinished, path));
         if written.is_err() {
@@ -150,7 +141,7 @@ fn prepare(dir: &Path) -> Result<u32, String> {
         .create(dir)
         .map_err(|e| format!("cannot make it: {e}"))?;
     // A new file belongs to whoever made it: that tells our user without a system call of its own.
-    let probe = dir.join(format!(".{}.probe", process::id()));
+    let probe = unused_path(dir);
     let owner = write_private(&probe, &[])
         .and_then(|()| fs::metadata(&probe))
         .map(|meta| meta.uid());
@@ -170,6 +161,13 @@ fn prepare(dir: &Path) -> Result<u32, String> {
         );
     }
     Ok(owner)
+}
+
+/// A path that nobody else uses now: processes and caches in one process may share the folder.
+fn unused_path(dir: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let unique = NEXT.fetch_add(1, Relaxed);
+    dir.join(format!(".{}-{unique}.unfinished", process::id()))
 }
 
 /// Writes a new file that only this user can read. One that a crash left under the name goes first; never through a link,

@@ -151,3 +151,16 @@ fn a_folder_that_is_none_is_refused() {
     let error = AotCache::open(&file).unwrap_err();
     assert!(error.to_string().contains("cannot make it"), "{error}");
 }
+
+#[test]
+fn any_number_of_caches_may_open_one_folder_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..32)
+            .map(|_| scope.spawn(|| AotCache::open(dir.path()).map(drop)))
+            .collect();
+        for opened in opening {
+            opened.join().unwrap().unwrap();
+        }
+    });
+}
