@@ -1,13 +1,4 @@
-//! Compute kernels of the dense decoder on the CPU, one file an op, each with a plain reference and a fast version.
-//!
-//! For the runners in the `model` crate. Works on plain slices; knows nothing of files, models, sequences or sampling.
-//!
-//! Two rules hold for every op. *Rows are independent*: what a row gives does not depend, in any bit, on the rows beside it
-//! or on how the work was split over threads. *Machines agree*: every instruction set gives the same bits, because each sum
-//! has one fixed order and each multiply-add one rounding.
-//!
-//! One idea carries all the heavy ops: sixteen outputs lie side by side in the lanes of a vector, inputs are broadcast over
-//! them, and nothing is ever summed across lanes. Weights, keys and values are stored so that this is a straight read.
+#![doc = include_str!("../README.md")]
 #![allow(
     clippy::needless_range_loop,
     reason = "a lane or row index walks several arrays at once"

@@ -1,7 +1,4 @@
-//! Model files and the runners that execute a step on them.
-//!
-//! For the binary, which opens a model and hands its runner to the engine and its vocabulary and template to others. Reads
-//! safetensors folders and GGUF files; knows nothing of requests, HTTP or plugins.
+#![doc = include_str!("../README.md")]
 
 mod chat;
 mod config;
