@@ -42,6 +42,13 @@ class Server:
         text = urllib.request.urlopen(f"{self.root}/metrics").read().decode()
         return float(re.search(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE)[1])
 
+    def takes_no_connection(self):
+        try:
+            http.client.HTTPConnection(self.root.removeprefix("http://"), timeout=5).request("GET", "/health")
+            return False
+        except OSError:
+            return True
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
@@ -195,18 +202,20 @@ def test_sigterm_lets_the_running_stream_end_and_takes_nothing_new(binary):
     chunks = iter(stream)
     next(chunks)
     server.process.send_signal(signal.SIGTERM)
-
-    def refuses():
-        try:
-            http.client.HTTPConnection(server.root.removeprefix("http://"), timeout=5).request("GET", "/health")
-            return False
-        except OSError:
-            return True
-
-    wait_until(refuses)
+    wait_until(server.takes_no_connection)
     rest = list(chunks)
     assert rest[-1].choices[0].finish_reason == "length"
     assert server.process.wait(timeout=60) == 0
+
+
+def test_a_second_interrupt_does_not_wait_for_what_runs(binary):
+    server = Server(binary)
+    stream = ask(server.client(), "Tell me a story.", max_tokens=8000, stream=True, extra_body={"ignore_eos": True})
+    next(iter(stream))
+    server.process.send_signal(signal.SIGINT)
+    wait_until(server.takes_no_connection)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(timeout=10) == 130
 
 
 def test_the_benchmark_command_reports_the_keys_of_the_demo_it_replaces(server, binary):

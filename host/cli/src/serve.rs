@@ -19,6 +19,9 @@ use crate::{args::ServeArgs, plugins, wire};
 #[error("{0}; restart the process")]
 pub(crate) struct EngineBroke(String);
 
+/// What shells expect of a process that Ctrl-C ended: 128 and the signal's number.
+const EXIT_INTERRUPTED: i32 = 130;
+
 /// Loads everything, says where it listens, and serves until SIGTERM or Ctrl-C.
 pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     let args = Arc::<ServeArgs>::from(args);
@@ -82,6 +85,11 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
             _ = interrupt.recv() => {}
             result = ended => broke = Some(result),
         }
+        // Whoever presses Ctrl-C while requests are let to their end will not wait for them.
+        tokio::spawn(async move {
+            interrupt.recv().await;
+            std::process::exit(EXIT_INTERRUPTED)
+        });
     };
     let drain = Duration::from_secs(args.shutdown_timeout);
     if server::serve(listener, app, shutdown, drain).await.is_err() {
