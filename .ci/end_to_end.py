@@ -107,7 +107,7 @@ def test_eight_clients_at_once_each_get_the_answer_to_their_own_question_streame
 
 
 def test_killing_a_client_in_the_middle_of_its_stream_frees_its_blocks(server):
-    stream = ask(server.client(), "Tell me a long story.", max_tokens=4000, stream=True, extra_body={"ignore_eos": True})
+    stream = ask(server.client(), "Tell me a long story.", max_tokens=8000, stream=True, extra_body={"ignore_eos": True})
     next(iter(stream))
     assert server.metric("host_kv_blocks_used") > 0
     stream.response.close()

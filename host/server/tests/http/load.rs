@@ -5,7 +5,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Gated, Server, Setup, ask, take_first_steps};
+use crate::support::{Gated, Server, Setup, ask, take_first_steps, wait_until};
 
 #[tokio::test]
 async fn fifty_streams_at_once_each_get_their_own_answer() {
@@ -51,24 +51,43 @@ async fn one_request_too_many_gets_429_and_when_to_come_back() {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_goes_away_frees_its_blocks_before_the_next_step() {
+/// Whether a client streams or not, its going away must be seen before its next token and not only at its end.
+async fn assert_leaving_frees_blocks(streams: bool) {
     let (open, runner) = Gated::new();
     let server = Server::start_with(Setup::default(), runner).await;
     let mut request = ask("demo", "a long story");
-    request["stream"] = json!(true);
+    request["stream"] = json!(streams);
     request["max_tokens"] = json!(200);
     take_first_steps(&open);
-    let response = server.chat(request).await;
-    assert_eq!(response.status(), StatusCode::OK);
+    let mut asked = Box::pin(server.chat(request));
+    let runs = async || server.engine.stats().generated_tokens == 6;
+    let answered = tokio::select! {
+        response = &mut asked => Some(response),
+        () = wait_until(runs) => None,
+    };
     assert!(server.engine.stats().used_blocks > 0);
-    drop(response);
-    // The engine notices at its next step; how many it takes until the connection's end was seen is the network's matter.
-    while server.engine.stats().used_blocks > 0 {
-        open.send(()).unwrap();
-        tokio::task::yield_now().await;
-    }
+    drop((answered, asked));
+    wait_until(async || {
+        server
+            .metrics()
+            .await
+            .contains(r#"finished_reason="abort"} 1"#)
+    })
+    .await;
+    // The step in which the engine waits; after it there must be nothing left to do.
+    open.send(()).unwrap();
+    wait_until(async || server.engine.stats().used_blocks == 0).await;
     assert_eq!(server.engine.stats().running, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_stream_frees_its_blocks_before_the_next_step() {
+    assert_leaving_frees_blocks(true).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_whole_answer_frees_its_blocks_too() {
+    assert_leaving_frees_blocks(false).await;
 }
 
 #[tokio::test]

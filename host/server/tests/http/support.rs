@@ -158,6 +158,16 @@ impl Server {
         self.post("/v1/chat/completions", request.to_string()).await
     }
 
+    pub(crate) async fn metrics(&self) -> String {
+        let response = self
+            .client
+            .get(format!("{}/metrics", self.url))
+            .send()
+            .await
+            .unwrap();
+        response.text().await.unwrap()
+    }
+
     /// Stops the server as SIGTERM would; true if every request came to its end.
     pub(crate) async fn stop(self) -> bool {
         drop(self.client);
@@ -194,6 +204,18 @@ impl Gated {
             },
         )
     }
+}
+
+/// Waits for something that happens on another thread; fails if it never does.
+pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
+    let watching = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), watching)
+        .await
+        .expect("it never came true");
 }
 
 /// Lets a gated runner take enough steps for the first visible text (a token may be half a character), and too few to end.
