@@ -6,7 +6,7 @@ mod plugins;
 mod serve;
 mod wire;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| "warn,plugin=info".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
