@@ -119,11 +119,15 @@ async fn start(
             caller,
         )
         .await?;
-        let tokens = plan.for_prompt(prompt.tokens, app.engine.limits().max_sequence_len())?;
+        let tokens = plan.for_prompt(
+            prompt.tokens,
+            prompt.param,
+            app.engine.limits().max_sequence_len(),
+        )?;
         let generation = app
             .engine
             .submit(tokens)
-            .map_err(|error| prompt::refused(&error))?;
+            .map_err(|error| prompt::refused(&error, prompt.param))?;
         generating.add(generation, &request.sampling.stop, prompt.parser);
     }
     Ok(generating)

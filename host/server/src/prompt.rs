@@ -14,6 +14,16 @@ pub(crate) struct Prompt {
     pub(crate) tokens: Vec<u32>,
     /// Only the answer to a conversation has reasoning and tool calls in it.
     pub(crate) parser: Option<Parser>,
+    /// The client's field that the prompt came from, to be named where it is refused.
+    pub(crate) param: &'static str,
+}
+
+/// Which field of the client's request an input came from.
+fn param_of(input: &Input) -> &'static str {
+    match input {
+        Input::Chat(_) => "messages",
+        Input::Text(_) | Input::Tokens(_) => "prompt",
+    }
 }
 
 /// Renders a conversation, tokenises a text, takes tokens as they are. The first conversation of a request starts the
@@ -26,6 +36,7 @@ pub(crate) async fn read(
     template: &mut Option<TemplateInstance>,
     caller: &Caller,
 ) -> Result<Prompt, ApiError> {
+    let param = param_of(input);
     let failed = |error: sandbox::PluginError| error::of_plugin(&error);
     match input {
         Input::Chat(conversation) => {
@@ -45,22 +56,25 @@ pub(crate) async fn read(
                 .map_err(failed)??;
             let parser = instance.parser(conversation, &text).await.map_err(failed)?;
             // The template has written what begins a sequence; the tokenizer must not add it again.
-            let tokens = tokenise(app, text, text::Tokenizer::encode).await?;
+            let tokens = tokenise(app, text, text::Tokenizer::encode, param).await?;
             Ok(Prompt {
                 tokens,
                 parser: Some(parser),
+                param,
             })
         }
         Input::Text(text) => {
-            let tokens = tokenise(app, text.clone(), text::Tokenizer::encode_prompt).await?;
+            let tokens = tokenise(app, text.clone(), text::Tokenizer::encode_prompt, param).await?;
             Ok(Prompt {
                 tokens,
                 parser: None,
+                param,
             })
         }
         Input::Tokens(tokens) => Ok(Prompt {
             tokens: tokens.clone(),
             parser: None,
+            param,
         }),
     }
 }
@@ -68,13 +82,18 @@ pub(crate) async fn read(
 type Encode = fn(&text::Tokenizer, &str) -> Result<Vec<u32>, text::Error>;
 
 /// A long prompt takes milliseconds to tokenise, in which other requests' tokens must not wait.
-async fn tokenise(app: &App, text: String, encode: Encode) -> Result<Vec<u32>, ApiError> {
+async fn tokenise(
+    app: &App,
+    text: String,
+    encode: Encode,
+    param: &str,
+) -> Result<Vec<u32>, ApiError> {
     let tokenizer = app.model.tokenizer.clone();
     let encoded = tokio::task::spawn_blocking(move || encode(&tokenizer, &text)).await;
     match encoded {
         Ok(Ok(tokens)) => Ok(tokens),
         Ok(Err(error)) => Err(invalid(
-            "messages",
+            param,
             format!("the prompt cannot be tokenised: {error}"),
         )),
         Err(stopped) => {
@@ -85,12 +104,12 @@ async fn tokenise(app: &App, text: String, encode: Encode) -> Result<Vec<u32>, A
 }
 
 /// Why the engine did not take a prompt, for the client.
-pub(crate) fn refused(error: &SubmitError) -> ApiError {
+pub(crate) fn refused(error: &SubmitError, param: &str) -> ApiError {
     let message = error.to_string();
     match error {
-        SubmitError::EmptyPrompt | SubmitError::UnknownToken { .. } => invalid("prompt", message),
+        SubmitError::EmptyPrompt | SubmitError::UnknownToken { .. } => invalid(param, message),
         SubmitError::PromptTooLong { .. } => {
-            coded("context_length_exceeded", invalid("messages", message))
+            coded("context_length_exceeded", invalid(param, message))
         }
         SubmitError::Overloaded { .. } => overloaded(message),
         SubmitError::Stopped => refusal(StatusCode::SERVICE_UNAVAILABLE, message),

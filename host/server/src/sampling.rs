@@ -67,12 +67,13 @@ impl SamplingPlan {
         })
     }
 
-    /// The engine's request for one sample of a prompt.
+    /// The engine's request for one sample of a prompt, which came from the client's field `param`.
     ///
     /// Fails where prompt and answer together exceed the context, as OpenAI's servers do, instead of cutting the answer.
     pub(crate) fn for_prompt(
         &self,
         prompt: Vec<u32>,
+        param: &str,
         max_model_len: usize,
     ) -> Result<engine::Request, ApiError> {
         let room = max_model_len.saturating_sub(prompt.len());
@@ -86,7 +87,7 @@ impl SamplingPlan {
             );
             return Err(crate::error::coded(
                 "context_length_exceeded",
-                invalid("messages", message),
+                invalid(param, message),
             ));
         }
         let mut sampling = self.base.clone();

@@ -107,6 +107,26 @@ async fn a_prompt_and_answer_that_exceed_the_context_are_refused_with_the_number
 }
 
 #[tokio::test]
+async fn a_prompt_that_is_too_long_is_refused_by_the_field_that_its_endpoint_has() {
+    let server = Server::start(Setup::default()).await;
+    let text = "word ".repeat(1000);
+    let completion = json!({"model": "demo", "prompt": text, "max_tokens": 1}).to_string();
+    for (path, body, param) in [
+        (
+            "/v1/chat/completions",
+            ask("demo", &text).to_string(),
+            "messages",
+        ),
+        ("/v1/completions", completion, "prompt"),
+    ] {
+        let response = server.post(path, body).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["param"], param, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn token_ids_outside_the_vocabulary_are_the_clients_fault() {
     let server = Server::start(Setup::default()).await;
     let request = json!({"model": "demo", "prompt": [1, 999_999], "max_tokens": 1});
