@@ -108,7 +108,7 @@ fn text(event: &Event) -> &[u8] {
             Delta::ToolCallStart(start) => start.name.as_bytes(),
             Delta::ToolCallArguments(arguments) => arguments.text.as_bytes(),
         },
-        Event::Finished(_) => &[],
+        Event::Logprobs(_) | Event::Finished(_) => &[],
     }
 }
 

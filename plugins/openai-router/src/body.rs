@@ -2,7 +2,7 @@
 //!
 //! A derived deserialiser would be shorter, but it takes lists for objects, loses its place inside an either-or, and
 //! speaks of `u32`. Here each refusal names the field, what it must be and what it was, and every part of the body keeps
-//! its own text, which tool definitions need. `null` is the same as leaving a field out.
+//! its own text, which tool definitions and schemas need. `null` is the same as leaving a field out.
 
 use std::{
     collections::BTreeMap,
@@ -59,7 +59,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// JSON values differ in their first byte. Whatever begins none is taken for a number, to fail as one.
-    fn of(text: &str) -> Kind {
+    pub(crate) fn of(text: &str) -> Kind {
         match text.as_bytes().first() {
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::List,

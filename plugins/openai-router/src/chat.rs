@@ -2,6 +2,7 @@
 
 mod calls;
 mod convert;
+mod logprobs;
 mod stream;
 mod types;
 mod validate;
@@ -28,7 +29,7 @@ pub(crate) fn parse(
     let generation = Generation::read(&fields, server)?;
     validate::check_support(&fields)?;
     let chat = ChatRequest::read(&fields)?;
-    validate::check(&chat)?;
+    validate::check(&chat, &generation.sampling)?;
 
     let calls = Calls::new(&server.request_id, chat.parallel_tool_calls);
     let identity = |object| Identity::new("chatcmpl", object, server, &generation.model);

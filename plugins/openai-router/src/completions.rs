@@ -2,6 +2,7 @@
 
 mod choice;
 mod convert;
+mod logprobs;
 mod stream;
 mod types;
 mod validate;
@@ -15,7 +16,7 @@ use crate::{
     generation::Generation,
     settings::{Finish, Settings},
 };
-use types::Prompts;
+use types::CompletionRequest;
 
 /// Reads a request, and prepares its answer.
 pub(crate) fn parse(
@@ -26,8 +27,8 @@ pub(crate) fn parse(
     let fields = body::parse(body)?;
     let generation = Generation::read(&fields, server)?;
     validate::check_support(&fields)?;
-    let prompts = Prompts::read(&fields)?;
-    let num_choices = validate::check(&prompts, generation.n)?;
+    let completion = CompletionRequest::read(&fields)?;
+    let num_choices = validate::check(&completion.prompts, generation.n)?;
 
     let identity = Identity::new("cmpl", "text_completion", server, &generation.model);
     let answer = match generation.stream {
@@ -38,7 +39,7 @@ pub(crate) fn parse(
         None => Answer::new(whole::WholeCompletion::new(identity, num_choices)),
     };
     Ok(Outcome::Infer(
-        convert::request(prompts, generation),
+        convert::request(completion, generation),
         answer,
     ))
 }

@@ -1,5 +1,6 @@
 //! What chat and completions are asked alike: which model, how many answers, streamed or not, sampled how.
 
+mod constraint;
 mod sampling;
 mod unsupported;
 
@@ -15,6 +16,9 @@ pub(crate) use unsupported::{Unsupported, refuse};
 /// The most samples of one input, as in OpenAI's schema.
 const MAX_SAMPLES: i64 = 128;
 
+/// The longest salt in bytes, by the contract.
+const MAX_CACHE_SALT_LEN: usize = 256;
+
 /// The fields that both endpoints have.
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -25,6 +29,7 @@ pub(crate) struct Generation {
     /// Absent: the answer is sent whole.
     pub(crate) stream: Option<StreamOptions>,
     pub(crate) priority: i32,
+    pub(crate) cache_salt: Option<String>,
     pub(crate) sampling: Sampling,
 }
 
@@ -55,6 +60,7 @@ impl Generation {
                     p.integer(i64::from(i32::MIN)..=i64::from(i32::MAX))
                 })?
                 .unwrap_or(0),
+            cache_salt: fields.read("cache_salt", read_cache_salt)?,
             sampling: sampling::read(fields)?,
         })
     }
@@ -68,6 +74,7 @@ impl Generation {
             sampling: self.sampling,
             stream: self.stream.is_some(),
             priority: self.priority,
+            cache_salt: self.cache_salt,
         }
     }
 }
@@ -94,6 +101,19 @@ fn read_stream(fields: &Object) -> Result<Option<StreamOptions>, ApiError> {
         ));
     }
     Ok(stream.then(|| options.unwrap_or_default()))
+}
+
+fn read_cache_salt(salt: Value) -> Result<String, ApiError> {
+    let path = salt.path().to_owned();
+    let salt = salt.string()?;
+    if (1..=MAX_CACHE_SALT_LEN).contains(&salt.len()) {
+        return Ok(salt);
+    }
+    let message = format!(
+        "`{path}` has {} bytes; it must have from 1 to {MAX_CACHE_SALT_LEN}.",
+        salt.len()
+    );
+    Err(ApiError::invalid(path, message))
 }
 
 /// Fields that say who asks, or how OpenAI should bill and store: the answer does not depend on them, so they are only

@@ -14,6 +14,7 @@ mod chat;
 mod completions;
 mod error;
 mod generation;
+mod logprobs;
 mod models;
 mod settings;
 mod sse;

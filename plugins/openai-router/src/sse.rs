@@ -1,6 +1,6 @@
 //! Server-sent events: what the streams of both endpoints share.
 
-use std::iter::Peekable;
+use std::vec;
 
 use plugin_sdk::{ApiError, Event, FinishReason, Header, Usage};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use crate::{
     answer::{Identity, UsageBody, json},
     error::ErrorBody,
     generation::StreamOptions,
+    logprobs::Unsent,
     settings::Finish,
 };
 
@@ -94,17 +95,24 @@ pub(crate) fn headers() -> Vec<Header> {
     ]
 }
 
-/// Takes the end of `choice` off the queue, if it comes next and is to ride on the chunk being written.
+/// Takes the end of `choice` off the queue, if it comes next and is to ride on the chunk being written. Before it may stand
+/// the log probabilities of tokens that have no text, such as an end token: they ride along.
 pub(crate) fn merged_finish(
     finish: Finish,
     choice: u32,
-    events: &mut Peekable<impl Iterator<Item = Event>>,
+    events: &mut vec::IntoIter<Event>,
+    logprobs: &mut Unsent,
 ) -> Option<FinishReason> {
-    match (finish, events.peek()) {
-        (Finish::Merged, Some(&Event::Finished(end))) if end.choice == choice => {
-            events.next();
-            Some(end.reason)
+    let is_own = |event: &&Event| matches!(event, Event::Logprobs(more) if more.choice == choice);
+    let before = events.as_slice().iter().take_while(is_own).count();
+    let reason = match (finish, events.as_slice().get(before)) {
+        (Finish::Merged, Some(&Event::Finished(end))) if end.choice == choice => end.reason,
+        _ => return None,
+    };
+    for event in events.take(before + 1) {
+        if let Event::Logprobs(more) = event {
+            logprobs.add(more);
         }
-        _ => None,
     }
+    Some(reason)
 }

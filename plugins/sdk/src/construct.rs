@@ -63,6 +63,7 @@ impl InferenceRequest {
             sampling: Sampling::default(),
             stream: false,
             priority: 0,
+            cache_salt: None,
         }
     }
 }
@@ -86,6 +87,7 @@ impl Default for Sampling {
             stop_token_ids: Vec::new(),
             ignore_eos: false,
             logprobs: None,
+            constraint: None,
         }
     }
 }

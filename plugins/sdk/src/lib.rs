@@ -38,9 +38,10 @@ pub use bindings::{
     router::exports::lm::plugin::routing::{ModelCard, Request, Response, Route, ServerInfo},
     shaper::exports::lm::plugin::shaping::Caller,
     shared::lm::plugin::types::{
-        ApiError, ChoiceDelta, ChoiceFinish, Conversation, Delta, Event, FinishReason, Header,
-        InferenceRequest, Input, Json, Message, Sampling, Tool, ToolCall, ToolCallArguments,
-        ToolCallStart, ToolChoice, Usage,
+        ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Constraint, Conversation, Delta,
+        Event, FinishReason, Header, InferenceRequest, Input, Json, Message, PositionLogprobs,
+        Sampling, TokenLogprob, Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice,
+        Usage,
     },
 };
 pub use chat_template::{ChatTemplate, OutputParser};

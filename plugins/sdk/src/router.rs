@@ -40,6 +40,10 @@ pub trait Reply: 'static {
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one per request, and a box would be one more thing for a router's author to write"
+)]
 pub enum Outcome<R> {
     /// Answered or refused at once.
     Respond(Response),

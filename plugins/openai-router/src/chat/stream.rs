@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use plugin_sdk::{ApiError, Delta, Event, Header, Reply, Usage};
 use serde::Serialize;
 
-use super::calls::Calls;
+use super::{calls::Calls, logprobs::Logprobs};
 use crate::{
     answer::{Identity, finish_reason},
     generation::StreamOptions,
+    logprobs::Unsent,
     settings::Finish,
     sse::{self, Chunks},
 };
@@ -21,13 +22,14 @@ pub(super) struct ChatStream {
     calls: Calls,
     /// The choices whose role has been named.
     opened: BTreeSet<u32>,
+    logprobs: Unsent,
 }
 
 #[derive(Serialize)]
 struct ChunkChoice<'a> {
     index: u32,
     delta: ChunkDelta<'a>,
-    logprobs: (),
+    logprobs: Option<Logprobs<'a>>,
     finish_reason: Option<&'static str>,
 }
 
@@ -76,6 +78,7 @@ impl ChatStream {
             finish,
             calls,
             opened: BTreeSet::new(),
+            logprobs: Unsent::default(),
         }
     }
 
@@ -97,17 +100,18 @@ impl ChatStream {
                 &ChunkChoice {
                     index,
                     delta: role,
-                    logprobs: (),
+                    logprobs: None,
                     finish_reason: None,
                 },
             );
         }
+        let logprobs = self.logprobs.take(index);
         self.chunks.write(
             out,
             &ChunkChoice {
                 index,
                 delta,
-                logprobs: (),
+                logprobs: Logprobs::of(&logprobs),
                 finish_reason,
             },
         );
@@ -163,15 +167,21 @@ impl Reply for ChatStream {
 
     fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut events = events.into_iter().peekable();
+        let mut events = events.into_iter();
         while let Some(event) = events.next() {
             match event {
+                Event::Logprobs(more) => self.logprobs.add(more),
                 Event::Delta(grown) => {
                     self.chunks.count(grown.usage_so_far);
                     let Some(delta) = self.piece(grown.choice, &grown.delta) else {
                         continue;
                     };
-                    let reason = sse::merged_finish(self.finish, grown.choice, &mut events);
+                    let reason = sse::merged_finish(
+                        self.finish,
+                        grown.choice,
+                        &mut events,
+                        &mut self.logprobs,
+                    );
                     self.write(&mut out, grown.choice, delta, reason.map(finish_reason));
                 }
                 Event::Finished(end) => {

@@ -3,7 +3,10 @@
 use plugin_sdk::{ApiError, ToolCall, ToolChoice};
 use serde_json::value::RawValue;
 
-use crate::body::{Kind, Object, Value};
+use crate::{
+    body::{Kind, Object, Value},
+    logprobs::MAX_ALTERNATIVES,
+};
 
 /// The fields of a chat request, of the right types and not yet checked against each other.
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl<'a> ChatRequest<'a> {
                 .read("parallel_tool_calls", Value::boolean)?
                 .unwrap_or(true),
             logprobs: fields.read("logprobs", Value::boolean)?.unwrap_or(false),
-            top_logprobs: fields.read("top_logprobs", |v| v.integer(0..=20))?,
+            top_logprobs: fields.read("top_logprobs", |v| v.integer(0..=MAX_ALTERNATIVES))?,
             reasoning_effort: fields.read("reasoning_effort", |v| {
                 let raw = v.raw();
                 v.string().map(|_| raw)

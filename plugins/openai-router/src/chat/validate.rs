@@ -1,6 +1,6 @@
 //! Why a chat request is refused, besides wrong types and ranges.
 
-use plugin_sdk::{ApiError, ToolChoice};
+use plugin_sdk::{ApiError, Sampling, ToolChoice};
 
 use super::types::{ChatMessage, ChatRequest, Content, Part};
 use crate::{
@@ -59,7 +59,7 @@ pub(super) fn check_support(fields: &Object) -> Result<(), ApiError> {
 }
 
 /// Refuses what the fields say together.
-pub(super) fn check(chat: &ChatRequest) -> Result<(), ApiError> {
+pub(super) fn check(chat: &ChatRequest, sampling: &Sampling) -> Result<(), ApiError> {
     if chat.messages.is_empty() {
         return Err(ApiError::invalid(
             "messages",
@@ -70,6 +70,7 @@ pub(super) fn check(chat: &ChatRequest) -> Result<(), ApiError> {
         check_message(message, &format!("messages[{i}]"))?;
     }
     check_tools(chat)?;
+    check_form(chat, sampling)?;
     check_continuation(chat)?;
     if chat.top_logprobs.is_some_and(|count| count > 0) && !chat.logprobs {
         return Err(ApiError::invalid(
@@ -161,6 +162,17 @@ fn check_tools(chat: &ChatRequest) -> Result<(), ApiError> {
                 "`tool_choice` names a function that `tools` does not offer.",
             ))
         }
+        _ => Ok(()),
+    }
+}
+
+/// A forced call is begun in the prompt, so the model's text goes on inside it and cannot have a form of its own.
+fn check_form(chat: &ChatRequest, sampling: &Sampling) -> Result<(), ApiError> {
+    match (&chat.tool_choice, &sampling.constraint) {
+        (Some(ToolChoice::Required | ToolChoice::Named(_)), Some(_)) => Err(ApiError::invalid(
+            "tool_choice",
+            "A forced call cannot have a form: leave out `tool_choice` or `response_format` or `structured_outputs`.",
+        )),
         _ => Ok(()),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use plugin_sdk::{ApiError, ChoiceDelta, Delta, Event, FinishReason, Header, Reply, Usage};
+use plugin_sdk::{
+    ApiError, ChoiceDelta, Delta, Event, FinishReason, Header, PositionLogprobs, Reply, Usage,
+};
 use serde::Serialize;
 
-use super::calls::Calls;
+use super::{calls::Calls, logprobs::Logprobs};
 use crate::{
     answer::{Body, Identity, finish_reason, json, json_headers},
     error::ErrorBody,
@@ -23,6 +25,7 @@ struct Choice {
     content: String,
     reasoning: String,
     calls: BTreeMap<u32, Function>,
+    logprobs: Vec<PositionLogprobs>,
     finish: FinishReason,
 }
 
@@ -30,7 +33,7 @@ struct Choice {
 struct ChoiceBody<'a> {
     index: u32,
     message: MessageBody<'a>,
-    logprobs: (),
+    logprobs: Option<Logprobs<'a>>,
     finish_reason: &'static str,
 }
 
@@ -67,6 +70,7 @@ impl WholeChat {
             content: String::new(),
             reasoning: String::new(),
             calls: BTreeMap::new(),
+            logprobs: Vec::new(),
             finish: FinishReason::Stop,
         };
         WholeChat {
@@ -119,7 +123,7 @@ impl WholeChat {
                 reasoning,
                 tool_calls: choice.calls.iter().map(call).collect(),
             },
-            logprobs: (),
+            logprobs: Logprobs::of(&choice.logprobs),
             finish_reason: finish_reason(choice.finish),
         }
     }
@@ -133,6 +137,11 @@ impl Reply for WholeChat {
     fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
         for event in events {
             match event {
+                Event::Logprobs(more) => {
+                    if let Some(choice) = self.choices.get_mut(more.choice as usize) {
+                        choice.logprobs.extend(more.tokens);
+                    }
+                }
                 Event::Delta(delta) => self.grow(delta),
                 Event::Finished(end) => {
                     if let Some(choice) = self.choices.get_mut(end.choice as usize) {

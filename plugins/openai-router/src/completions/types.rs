@@ -2,7 +2,18 @@
 
 use plugin_sdk::ApiError;
 
-use crate::body::{Kind, Object, Value};
+use crate::{
+    body::{Kind, Object, Value},
+    logprobs::MAX_ALTERNATIVES,
+};
+
+/// The fields of a completion request, of the right types and not yet checked against each other.
+#[derive(Debug)]
+pub(super) struct CompletionRequest {
+    pub(super) prompts: Prompts,
+    /// How many alternatives to report for each token; 0: the chosen token alone.
+    pub(super) logprobs: Option<u32>,
+}
 
 /// What is to be completed: OpenAI's four shapes of `prompt`, of which two are lists of the other two.
 #[derive(Debug)]
@@ -11,8 +22,17 @@ pub(super) enum Prompts {
     Tokens(Vec<Vec<u32>>),
 }
 
+impl CompletionRequest {
+    pub(super) fn read(fields: &Object) -> Result<CompletionRequest, ApiError> {
+        Ok(CompletionRequest {
+            prompts: Prompts::read(fields)?,
+            logprobs: fields.read("logprobs", |v| v.integer(0..=MAX_ALTERNATIVES))?,
+        })
+    }
+}
+
 impl Prompts {
-    pub(super) fn read(fields: &Object) -> Result<Prompts, ApiError> {
+    fn read(fields: &Object) -> Result<Prompts, ApiError> {
         fields.need("prompt", |prompt| match prompt.kind() {
             Kind::String => Ok(Prompts::Texts(vec![prompt.string()?])),
             Kind::List => Prompts::read_list(prompt),

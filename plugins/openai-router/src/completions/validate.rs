@@ -20,11 +20,6 @@ const UNSUPPORTED: &[Unsupported] = &[
         "the prompt is not repeated; put it before the answer on your side",
     ),
     Unsupported::new(
-        "logprobs",
-        &[],
-        "completions report no log probabilities; leave it out",
-    ),
-    Unsupported::new(
         "add_special_tokens",
         &["true"],
         "send token ids as the prompt for full control",

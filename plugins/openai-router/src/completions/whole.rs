@@ -1,9 +1,12 @@
 //! Completions sent as one body.
 
-use plugin_sdk::{ApiError, Event, FinishReason, Header, Reply, Usage};
+use plugin_sdk::{ApiError, Event, FinishReason, Header, PositionLogprobs, Reply, Usage};
 use serde::Serialize;
 
-use super::choice::{finish_reason, text};
+use super::{
+    choice::{finish_reason, text},
+    logprobs::Logprobs,
+};
 use crate::{
     answer::{Body, Identity, json, json_headers},
     error::ErrorBody,
@@ -18,6 +21,7 @@ pub(super) struct WholeCompletion {
 #[derive(Clone)]
 struct Choice {
     text: String,
+    logprobs: Vec<PositionLogprobs>,
     finish: FinishReason,
 }
 
@@ -25,7 +29,7 @@ struct Choice {
 struct ChoiceBody<'a> {
     index: u32,
     text: &'a str,
-    logprobs: (),
+    logprobs: Option<Logprobs<'a>>,
     finish_reason: &'static str,
 }
 
@@ -33,6 +37,7 @@ impl WholeCompletion {
     pub(super) fn new(identity: Identity, num_choices: usize) -> WholeCompletion {
         let choice = Choice {
             text: String::new(),
+            logprobs: Vec::new(),
             finish: FinishReason::Stop,
         };
         WholeCompletion {
@@ -50,6 +55,11 @@ impl Reply for WholeCompletion {
     fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
         for event in events {
             match event {
+                Event::Logprobs(more) => {
+                    if let Some(choice) = self.choices.get_mut(more.choice as usize) {
+                        choice.logprobs.extend(more.tokens);
+                    }
+                }
                 Event::Delta(grown) => {
                     if let Some(choice) = self.choices.get_mut(grown.choice as usize) {
                         choice.text.push_str(text(&grown.delta));
@@ -66,16 +76,15 @@ impl Reply for WholeCompletion {
     }
 
     fn finish(&mut self, usage: Usage) -> Vec<u8> {
-        let body = |(index, choice): (u32, _)| {
-            let &Choice { ref text, finish } = choice;
-            ChoiceBody {
+        let choices = (0..)
+            .zip(&self.choices)
+            .map(|(index, choice)| ChoiceBody {
                 index,
-                text,
-                logprobs: (),
-                finish_reason: finish_reason(finish),
-            }
-        };
-        let choices = (0..).zip(&self.choices).map(body).collect();
+                text: &choice.text,
+                logprobs: Logprobs::of(&choice.logprobs, &mut 0),
+                finish_reason: finish_reason(choice.finish),
+            })
+            .collect();
         json(&Body {
             identity: &self.identity,
             choices,

@@ -4,6 +4,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use plugin_sdk::{ApiError, Sampling};
 
+use super::constraint;
 use crate::body::{Kind, Object, Value};
 
 /// OpenAI allows 4 stop strings; vLLM's clients send more.
@@ -40,6 +41,7 @@ pub(super) fn read(fields: &Object) -> Result<Sampling, ApiError> {
             .unwrap_or_default(),
         ignore_eos: fields.read("ignore_eos", Value::boolean)?.unwrap_or(false),
         logprobs: None,
+        constraint: constraint::read(fields)?,
     };
     match sampling.max_tokens {
         Some(most) if most < sampling.min_tokens => Err(ApiError::invalid(

@@ -36,23 +36,21 @@ pub(crate) fn refuse(fields: &Object, table: &[Unsupported]) -> Result<(), ApiEr
             continue;
         };
         if !field.harmless.iter().any(|harmless| value.equals(harmless)) {
-            return Err(unsupported(field.name, field.instead));
+            return Err(unsupported(value.path(), field.instead));
         }
     }
     Ok(())
 }
 
-const GRAMMAR: &str = "answers cannot be held to a grammar; describe the format in the prompt";
+const RENAMED: &str = "it is the old name of a member of `structured_outputs`; use that";
 const PLAIN_TEXT: &str = "answers come as plain text; leave it out";
 
 /// The fields that neither endpoint supports: OpenAI's, then vLLM's.
 pub(super) const EVERYWHERE: &[Unsupported] = &[
-    Unsupported::new("response_format", &[r#"{"type":"text"}"#], GRAMMAR),
-    Unsupported::new("structured_outputs", &["{}"], GRAMMAR),
-    Unsupported::new("guided_json", &[], GRAMMAR),
-    Unsupported::new("guided_regex", &[], GRAMMAR),
-    Unsupported::new("guided_choice", &[], GRAMMAR),
-    Unsupported::new("guided_grammar", &[], GRAMMAR),
+    Unsupported::new("guided_json", &[], RENAMED),
+    Unsupported::new("guided_regex", &[], RENAMED),
+    Unsupported::new("guided_choice", &[], RENAMED),
+    Unsupported::new("guided_grammar", &[], RENAMED),
     Unsupported::new(
         "best_of",
         &["0", "1"],
@@ -90,9 +88,4 @@ pub(super) const EVERYWHERE: &[Unsupported] = &[
     ),
     Unsupported::new("return_token_ids", &["false"], PLAIN_TEXT),
     Unsupported::new("return_tokens_as_token_ids", &["false"], PLAIN_TEXT),
-    Unsupported::new(
-        "cache_salt",
-        &[],
-        "it cannot keep this prompt apart from others in the cache; leave it out",
-    ),
 ];

@@ -47,10 +47,15 @@ const CHAT_BODY: &str = r#"{"model":"tiny","messages":[{"role":"system","content
 {"role":"tool","tool_call_id":"c","content":"42"},{"role":"user","content":"hi","name":"u"}],"stream":true,
 "stream_options":{"include_usage":true},"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
 "tool_choice":{"type":"function","function":{"name":"f"}},"temperature":0.5,"top_p":1,"n":2,"seed":1,"stop":["a"],
-"logit_bias":{"5":1},"max_tokens":5,"response_format":{"type":"text"},"chat_template_kwargs":{"a":1},"reasoning_effort":"low"}"#;
+"logit_bias":{"5":1},"max_tokens":5,"response_format":{"type":"text"},"chat_template_kwargs":{"a":1},"reasoning_effort":"low",
+"logprobs":true,"top_logprobs":2,"cache_salt":"s"}"#;
 
 const COMPLETION_BODY: &str = r#"{"model":"tiny","prompt":[[1,2],[3]],"n":2,"max_tokens":5,"stop":"a","suffix":null,
-"logprobs":null,"echo":false,"best_of":1,"top_k":-1,"stop_token_ids":[1],"stream":false,"user":"u"}"#;
+"logprobs":1,"echo":false,"best_of":1,"top_k":-1,"stop_token_ids":[1],"stream":false,"user":"u",
+"structured_outputs":{"choice":["a","b.c"],"json":null,"disable_any_whitespace":false}}"#;
+
+const FORMAT_BODY: &str = r#"{"model":"tiny","prompt":"once","stream":true,"response_format":{"type":"json_schema",
+"json_schema":{"name":"s","description":"d","strict":true,"schema":{"type":"object","properties":{"a":{}}}}}}"#;
 
 fn damage(random: &mut Random, body: &str) -> Vec<u8> {
     let mut body = body.as_bytes().to_vec();
@@ -72,16 +77,22 @@ fn damaged_bodies_are_accepted_or_refused_and_never_panic() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (mut accepted, mut refused) = (0, 0);
     for round in 0..20_000 {
-        let (path, body) = if round % 2 == 0 {
-            (CHAT, CHAT_BODY)
-        } else {
-            (COMPLETIONS, COMPLETION_BODY)
+        let (path, body) = match round % 3 {
+            0 => (CHAT, CHAT_BODY),
+            1 => (COMPLETIONS, COMPLETION_BODY),
+            _ => (COMPLETIONS, FORMAT_BODY),
         };
         match send("POST", path, damage(&mut random, body)) {
             Outcome::Infer(request, mut answer) => {
                 accepted += 1;
                 assert!(!request.inputs.is_empty() && (1..=128).contains(&request.n));
-                answer.push(vec![content(u32::MAX, "x", u32::MAX), content(0, "x", 1)]);
+                let token = || vec![position((b"\xff", -1.0), &[(b"", 0.0)])];
+                answer.push(vec![
+                    chosen(u32::MAX, token()),
+                    content(u32::MAX, "x", u32::MAX),
+                    chosen(0, token()),
+                    content(0, "x", 1),
+                ]);
                 assert!(!answer.finish(usage(u32::MAX)).is_empty());
             }
             Outcome::Respond(response) => {
@@ -109,6 +120,7 @@ fn deep_nesting_is_no_danger() {
         "no_such_field",
         "stop",
         "response_format",
+        "structured_outputs",
         "tools",
         "logit_bias",
     ] {

@@ -3,6 +3,7 @@
 mod chat;
 mod completions;
 mod fuzz;
+mod logprobs;
 mod models;
 mod refusals;
 mod requests;

@@ -318,8 +318,6 @@ fn shared_fields_are_refused_in_both_endpoints() {
 #[test]
 fn known_fields_that_ask_for_what_cannot_be_done_are_refused() {
     let everywhere = [
-        r#""response_format":{"type":"json_object"}"#,
-        r#""structured_outputs":{"choice":["a"]}"#,
         r#""guided_json":{}"#,
         r#""guided_regex":"a""#,
         r#""guided_choice":["a"]"#,
@@ -337,7 +335,6 @@ fn known_fields_that_ask_for_what_cannot_be_done_are_refused() {
         r#""include_stop_str_in_output":true"#,
         r#""return_token_ids":true"#,
         r#""return_tokens_as_token_ids":true"#,
-        r#""cache_salt":"s""#,
         r#""echo":true"#,
     ];
     let in_chat = [
@@ -354,12 +351,7 @@ fn known_fields_that_ask_for_what_cannot_be_done_are_refused() {
         r#""add_special_tokens":true"#,
         r#""include_reasoning":false"#,
     ];
-    let in_completions = [
-        r#""suffix":"end""#,
-        r#""logprobs":0"#,
-        r#""logprobs":5"#,
-        r#""add_special_tokens":false"#,
-    ];
+    let in_completions = [r#""suffix":"end""#, r#""add_special_tokens":false"#];
     let chats = everywhere
         .iter()
         .chain(&in_chat)
@@ -375,6 +367,141 @@ fn known_fields_that_ask_for_what_cannot_be_done_are_refused() {
             (status, param.as_deref(), code.as_deref()),
             (400, name, Some("unsupported_parameter")),
             "{message}"
+        );
+    }
+}
+
+#[test]
+fn the_old_names_of_structured_outputs_are_refused_with_the_new_one() {
+    for name in ["json", "regex", "choice", "grammar"] {
+        let (_, _, _, message) = refusal(CHAT, chat(&format!(r#""guided_{name}":"a""#)));
+        assert_eq!(
+            message,
+            format!(
+                "`guided_{name}` is not supported with this value: it is the old name of a member of `structured_outputs`; use that."
+            )
+        );
+    }
+}
+
+#[test]
+fn forms_are_refused_with_the_place() {
+    let format = "response_format";
+    let named = "response_format.json_schema";
+    let outputs = "structured_outputs";
+    let one_of = "`structured_outputs` must have exactly one of `json`, `regex`, `choice`, `grammar` and `json_object`: true.";
+    let schema = "must be a JSON schema: an object, or a string that holds one";
+    let texts = "must be a list of at least one string";
+    let cases = [
+        (r#""response_format":"json_object""#, format, r#"`response_format` must be an object, not "json_object"."#.to_owned()),
+        (r#""response_format":{}"#, "response_format.type", "`response_format.type` is missing.".to_owned()),
+        (r#""response_format":{"type":1}"#, "response_format.type", "`response_format.type` must be a string, not 1.".to_owned()),
+        (r#""response_format":{"type":"grammar"}"#, "response_format.type", r#"`response_format.type` must be "text", "json_object" or "json_schema", not "grammar"."#.to_owned()),
+        (r#""response_format":{"type":"json_schema"}"#, named, format!("`{named}` is missing.")),
+        (r#""response_format":{"type":"json_schema","json_schema":[]}"#, named, format!("`{named}` must be an object, not [].")),
+        (r#""response_format":{"type":"json_schema","json_schema":{"name":"n"}}"#, "response_format.json_schema.schema", format!("`{named}.schema` is missing.")),
+        (r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":"{}"}}"#, "response_format.json_schema.schema", format!(r#"`{named}.schema` must be an object, not "{{}}"."#)),
+        (r#""response_format":{"type":"json_schema","json_schema":{"schema":{}}}"#, "response_format.json_schema.name", format!("`{named}.name` is missing.")),
+        (r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":1}}"#, "response_format.json_schema.strict", format!("`{named}.strict` must be a boolean, not 1.")),
+        (r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"description":1}}"#, "response_format.json_schema.description", format!("`{named}.description` must be a string, not 1.")),
+        (r#""structured_outputs":"json""#, outputs, r#"`structured_outputs` must be an object, not "json"."#.to_owned()),
+        (r#""structured_outputs":{}"#, outputs, one_of.to_owned()),
+        (r#""structured_outputs":{"json_object":false}"#, outputs, one_of.to_owned()),
+        (r#""structured_outputs":{"json":{},"regex":"a"}"#, outputs, one_of.to_owned()),
+        (r#""structured_outputs":{"grammar":"start: \"a\"","json_object":true}"#, outputs, one_of.to_owned()),
+        (r#""structured_outputs":{"json":[]}"#, "structured_outputs.json", format!("`structured_outputs.json` {schema}, not [].")),
+        (r#""structured_outputs":{"json":"{"}"#, "structured_outputs.json", format!(r#"`structured_outputs.json` {schema}, not "{{"."#)),
+        (r#""structured_outputs":{"json":"7"}"#, "structured_outputs.json", format!(r#"`structured_outputs.json` {schema}, not "7"."#)),
+        (r#""structured_outputs":{"json":""}"#, "structured_outputs.json", format!(r#"`structured_outputs.json` {schema}, not ""."#)),
+        (r#""structured_outputs":{"regex":1}"#, "structured_outputs.regex", "`structured_outputs.regex` must be a string, not 1.".to_owned()),
+        (r#""structured_outputs":{"grammar":{}}"#, "structured_outputs.grammar", "`structured_outputs.grammar` must be a string, not {}.".to_owned()),
+        (r#""structured_outputs":{"choice":[]}"#, "structured_outputs.choice", format!("`structured_outputs.choice` {texts}, not [].")),
+        (r#""structured_outputs":{"choice":["a",1]}"#, "structured_outputs.choice[1]", "`structured_outputs.choice[1]` must be a string, not 1.".to_owned()),
+        (r#""structured_outputs":{"json_object":"yes"}"#, "structured_outputs.json_object", r#"`structured_outputs.json_object` must be a boolean, not "yes"."#.to_owned()),
+        (r#""structured_outputs":{"regex":"a"},"response_format":{"type":"json_object"}"#, outputs, "`structured_outputs` and `response_format` exclude each other; send one of them.".to_owned()),
+    ];
+    for (fields, param, message) in cases {
+        check(CHAT, &chat(fields), Some(param), &message);
+        check(COMPLETIONS, &completion(fields), Some(param), &message);
+    }
+}
+
+#[test]
+fn what_vllm_adds_to_a_form_is_refused_by_its_whole_name() {
+    for member in [
+        r#""structural_tag":"{}""#,
+        r#""whitespace_pattern":" ""#,
+        r#""disable_any_whitespace":true"#,
+        r#""disable_additional_properties":true"#,
+    ] {
+        let body = chat(&format!(r#""structured_outputs":{{"json":{{}},{member}}}"#));
+        let (status, param, code, _) = refusal(CHAT, body);
+        let name = member.split('"').nth(1).unwrap();
+        assert_eq!(
+            (status, param, code.as_deref()),
+            (
+                400,
+                Some(format!("structured_outputs.{name}")),
+                Some("unsupported_parameter")
+            )
+        );
+    }
+}
+
+#[test]
+fn a_forced_call_cannot_have_a_form() {
+    let tools = r#""tools":[{"type":"function","function":{"name":"f"}}]"#;
+    let form = r#""response_format":{"type":"json_object"}"#;
+    for choice in [
+        r#""required""#,
+        r#"{"type":"function","function":{"name":"f"}}"#,
+    ] {
+        let (status, param, _, message) = refusal(
+            CHAT,
+            chat(&format!(r#"{tools},{form},"tool_choice":{choice}"#)),
+        );
+        assert_eq!((status, param.as_deref()), (400, Some("tool_choice")));
+        assert!(message.contains("`response_format`"), "{message}");
+    }
+    accept(CHAT, chat(&format!(r#"{tools},{form}"#)));
+}
+
+#[test]
+fn a_cache_salt_has_from_1_to_256_bytes() {
+    let salt = |salt: &str| format!(r#""cache_salt":"{salt}""#);
+    let long = "é".repeat(129);
+    for (fields, message) in [
+        (
+            salt(""),
+            "`cache_salt` has 0 bytes; it must have from 1 to 256.",
+        ),
+        (
+            salt(&long),
+            "`cache_salt` has 258 bytes; it must have from 1 to 256.",
+        ),
+        (
+            r#""cache_salt":7"#.to_owned(),
+            "`cache_salt` must be a string, not 7.",
+        ),
+    ] {
+        check(CHAT, &chat(&fields), Some("cache_salt"), message);
+        check(
+            COMPLETIONS,
+            &completion(&fields),
+            Some("cache_salt"),
+            message,
+        );
+    }
+}
+
+#[test]
+fn log_probabilities_of_completions_are_refused_outside_their_range() {
+    for count in ["true", "-1", "21"] {
+        check(
+            COMPLETIONS,
+            &completion(&format!(r#""logprobs":{count}"#)),
+            Some("logprobs"),
+            &format!("`logprobs` must be an integer from 0 to 20, not {count}."),
         );
     }
 }

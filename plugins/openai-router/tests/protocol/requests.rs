@@ -1,6 +1,6 @@
 //! What requests become in the engine's terms.
 
-use plugin_sdk::{InferenceRequest, Message, Sampling, ToolCall, ToolChoice};
+use plugin_sdk::{Constraint, InferenceRequest, Message, Sampling, ToolCall, ToolChoice};
 
 use crate::support::*;
 
@@ -40,7 +40,8 @@ fn every_sampling_field_is_carried_through() {
         r#""max_tokens":10,"max_completion_tokens":20,"min_tokens":3,"temperature":0.5,"top_p":0.25,"top_k":40,"#,
         r#""min_p":0.125,"repetition_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2.0,"#,
         r#""logit_bias":{"7":-100,"12":1.5},"seed":-9223372036854775808,"stop":["a","b"],"stop_token_ids":[5,6],"#,
-        r#""ignore_eos":true,"logprobs":true,"top_logprobs":4,"n":3,"priority":-5"#,
+        r#""ignore_eos":true,"logprobs":true,"top_logprobs":4,"n":3,"priority":-5,"#,
+        r#""response_format":{"type":"json_object"},"cache_salt":"tenant 7""#,
     ));
     let mut sampling = request.sampling;
     sampling.logit_bias.sort_by_key(|&(token, _)| token);
@@ -60,9 +61,11 @@ fn every_sampling_field_is_carried_through() {
         stop_token_ids: vec![5, 6],
         ignore_eos: true,
         logprobs: Some(4),
+        constraint: Some(Constraint::JsonObject),
     };
     assert_eq!(sampling, expected);
     assert_eq!((request.n, request.priority), (3, -5));
+    assert_eq!(request.cache_salt.as_deref(), Some("tenant 7"));
 }
 
 #[test]
@@ -96,6 +99,8 @@ fn null_is_the_same_as_leaving_a_field_out() {
         "metadata",
         "store",
         "response_format",
+        "structured_outputs",
+        "cache_salt",
         "audio",
         "modalities",
         "prediction",
@@ -138,6 +143,88 @@ fn minus_one_means_all_tokens_as_zero_does() {
 #[test]
 fn logprobs_without_alternatives_report_the_chosen_token_alone() {
     assert_eq!(request(r#""logprobs":true"#).sampling.logprobs, Some(0));
+    let (request, _) = accept(COMPLETIONS, completion(r#""logprobs":0"#));
+    assert_eq!(request.sampling.logprobs, Some(0));
+}
+
+#[test]
+fn completions_say_with_logprobs_how_many_alternatives_they_want() {
+    let (request, _) = accept(COMPLETIONS, completion(r#""logprobs":20"#));
+    assert_eq!(request.sampling.logprobs, Some(20));
+}
+
+/// What these fields make of both endpoints' answers.
+fn constraint(fields: &str) -> Option<Constraint> {
+    let of_chat = request(fields).sampling.constraint;
+    let (completion, _) = accept(COMPLETIONS, completion(fields));
+    assert_eq!(completion.sampling.constraint, of_chat);
+    of_chat
+}
+
+#[test]
+fn every_response_format_is_understood() {
+    let format = |format: &str| constraint(&format!(r#""response_format":{format}"#));
+    assert_eq!(format(r#"{"type":"text"}"#), None);
+    assert_eq!(
+        format(r#"{"type":"json_object"}"#),
+        Some(Constraint::JsonObject)
+    );
+    let schema = r#"{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true,"description":"d"}}"#;
+    assert_eq!(
+        format(schema),
+        Some(Constraint::JsonSchema("{}".to_owned()))
+    );
+}
+
+#[test]
+fn a_schema_keeps_its_key_order_and_number_format() {
+    let schema = r#"{ "type":"object", "properties":{"z":{"maximum":1.50},"a":{"const":1e2}} }"#;
+    let expected = Some(Constraint::JsonSchema(schema.to_owned()));
+    let format = r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":"#;
+    assert_eq!(constraint(&format!("{format}{schema}}}}}")), expected);
+    let outputs = r#""structured_outputs":{"json":"#;
+    assert_eq!(constraint(&format!("{outputs}{schema}}}")), expected);
+    let quoted = serde_json::to_string(schema).unwrap();
+    assert_eq!(constraint(&format!("{outputs}{quoted}}}")), expected);
+}
+
+#[test]
+fn every_structured_output_is_understood() {
+    let outputs = |member: &str| constraint(&format!(r#""structured_outputs":{{{member}}}"#));
+    assert_eq!(
+        outputs(r#""regex":"[0-9]+","json":null,"json_object":false"#),
+        Some(Constraint::Regex("[0-9]+".to_owned()))
+    );
+    assert_eq!(
+        outputs(r#""grammar":"start: \"a\"","disable_any_whitespace":false"#),
+        Some(Constraint::Lark(r#"start: "a""#.to_owned()))
+    );
+    assert_eq!(
+        outputs(r#""json_object":true"#),
+        Some(Constraint::JsonObject)
+    );
+}
+
+#[test]
+fn a_choice_is_a_regular_expression_in_which_no_character_is_special() {
+    let texts = r#"["yes","C++ (new)","a|b","é\n","[x]{2}^$ #&-~*.?\\<>"]"#;
+    let expected = concat!(
+        r"yes|C\+\+ \(new\)|a\|b|é",
+        "\n",
+        r"|\[x\]\{2\}\^\$ \#\&\-\~\*\.\?\\<>"
+    );
+    assert_eq!(
+        constraint(&format!(r#""structured_outputs":{{"choice":{texts}}}"#)),
+        Some(Constraint::Regex(expected.to_owned()))
+    );
+}
+
+#[test]
+fn plain_text_as_response_format_leaves_room_for_structured_outputs() {
+    assert_eq!(
+        constraint(r#""response_format":{"type":"text"},"structured_outputs":{"regex":"a"}"#),
+        Some(Constraint::Regex("a".to_owned()))
+    );
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use openai_router::{Answer, OpenAi};
 use plugin_sdk::{
-    ApiError, ChoiceDelta, ChoiceFinish, Conversation, Delta, Event, FinishReason,
-    InferenceRequest, Input, ModelCard, Outcome, Reply, Request, Response, Router, ServerInfo,
-    ToolCallArguments, ToolCallStart, Usage,
+    ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Conversation, Delta, Event, FinishReason,
+    InferenceRequest, Input, ModelCard, Outcome, PositionLogprobs, Reply, Request, Response,
+    Router, ServerInfo, TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
 };
 
 pub(crate) fn server() -> ServerInfo {
@@ -101,6 +101,27 @@ pub(crate) fn arguments(index: u32, text: &str) -> Delta {
 
 pub(crate) fn finished(choice: u32, reason: FinishReason) -> Event {
     Event::Finished(ChoiceFinish { choice, reason })
+}
+
+/// Tokens chosen for a choice, each with its alternatives.
+pub(crate) fn chosen(choice: u32, tokens: Vec<PositionLogprobs>) -> Event {
+    Event::Logprobs(ChoiceLogprobs { choice, tokens })
+}
+
+/// A token of these bytes, with alternatives; probabilities as natural logarithms.
+pub(crate) fn position(
+    (bytes, logprob): (&[u8], f32),
+    alternatives: &[(&[u8], f32)],
+) -> PositionLogprobs {
+    let token = |&(bytes, logprob): &(&[u8], f32)| TokenLogprob {
+        id: 0,
+        bytes: bytes.to_vec(),
+        logprob,
+    };
+    PositionLogprobs {
+        chosen: token(&(bytes, logprob)),
+        top: alternatives.iter().map(token).collect(),
+    }
 }
 
 pub(crate) fn usage(completion_tokens: u32) -> Usage {
