@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import re
 import signal
 import subprocess
@@ -140,6 +141,83 @@ def test_a_stop_string_ends_the_text_before_it(server):
     assert cut.finish_reason == "stop"
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"title": {"type": "string", "maxLength": 40}, "author": {"type": "string", "maxLength": 40}, "year": {"type": "integer"}},
+    "required": ["title", "author", "year"],
+    "additionalProperties": False,
+}
+
+
+def test_answers_keep_to_their_schema_whatever_the_temperature(server):
+    form = {"type": "json_schema", "json_schema": {"name": "play", "strict": True, "schema": SCHEMA}}
+    answers = ask(server.client(), QUESTIONS[0], response_format=form, max_tokens=200, temperature=1.0, seed=3, n=4)
+    for choice in answers.choices:
+        play = json.loads(choice.message.content)
+        assert set(play) == {"title", "author", "year"} and type(play["year"]) is int
+        assert choice.finish_reason == "stop"
+    stream = ask(server.client(), QUESTIONS[0], response_format={"type": "json_object"}, max_tokens=200, stream=True)
+    text = text_of(stream)
+    assert text.startswith("{")
+
+
+def test_samples_differ_and_the_first_is_the_one_drawn_alone(server):
+    def texts(n):
+        answers = ask(server.client(), "Write a poem.", n=n, temperature=1.0, seed=11)
+        assert answers.usage.completion_tokens <= 48 * n
+        return [choice.message.content for choice in answers.choices]
+
+    several = texts(4)
+    assert len(set(several)) == 4
+    assert texts(1) == several[:1]
+
+
+def test_every_token_has_its_probability(server):
+    choice = ask(server.client(), QUESTIONS[1], logprobs=True, top_logprobs=5, max_tokens=8).choices[0]
+    for position in choice.logprobs.content:
+        assert position.logprob == position.top_logprobs[0].logprob
+        assert sorted((top.logprob for top in position.top_logprobs), reverse=True) == [top.logprob for top in position.top_logprobs]
+        assert sum(math.exp(top.logprob) for top in position.top_logprobs) <= 1.001
+    assert b"".join(bytes(position.bytes) for position in choice.logprobs.content).decode().startswith(choice.message.content)
+
+
+def test_a_conversation_that_goes_on_finds_its_beginning_in_the_cache(server):
+    history = [{"role": "user", "content": "Tell me about the sea. " * 20}]
+
+    def turn():
+        return server.client().chat.completions.create(model="demo", messages=history, max_tokens=40, temperature=0)
+
+    first = turn()
+    history += [{"role": "assistant", "content": first.choices[0].message.content}, {"role": "user", "content": "Go on."}]
+    second = turn()
+    assert second.usage.prompt_tokens_details.cached_tokens >= first.usage.prompt_tokens // 16 * 16
+    assert second.usage.prompt_tokens_details.cached_tokens < second.usage.prompt_tokens
+
+
+def test_switches_of_the_engine_change_no_text(server, binary):
+    questions = [(question, {}) for question in QUESTIONS[:3]] + [("Write a poem.", {"temperature": 1.0, "seed": 4}), ("Say: ha ha ha ha ha ha", {"max_tokens": 80})]
+
+    def texts(server):
+        return [ask(server.client(), question, **more).choices[0].message.content for question, more in questions]
+
+    usual = texts(server)
+    for flags in (["--no-prefix-caching", "--no-async-scheduling", "--max-num-batched-tokens", "16"], ["--speculative", "ngram:4"]):
+        other = Server(binary, *flags)
+        assert texts(other) == usual, flags
+        if "--speculative" in flags:
+            assert other.metric("vllm:spec_decode_num_accepted_tokens_total") > 0
+        assert other.stop() == 0
+
+
+def test_a_request_that_takes_too_long_is_given_up(binary):
+    server = Server(binary, "--request-timeout", "1")
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(server.client(), "Tell me a long story.", max_tokens=8000, extra_body={"ignore_eos": True})
+    assert caught.value.status_code == 504
+    assert server.metric("host_kv_blocks_used") == 0
+    assert server.stop() == 0
+
+
 def test_completions_and_models_answer_too(server):
     client = server.client()
     completion = client.completions.create(model="demo", prompt="Once upon a time", max_tokens=8, temperature=0)
@@ -157,7 +235,8 @@ def test_completions_and_models_answer_too(server):
         ({"messages": []}, openai.BadRequestError, "messages"),
         ({"messages": [{"role": "user", "content": "long " * 20000}]}, openai.BadRequestError, "messages"),
         ({"max_tokens": "many"}, openai.BadRequestError, "max_tokens"),
-        ({"logprobs": True}, openai.BadRequestError, "logprobs"),
+        ({"logit_bias": {"999999": 1}}, openai.BadRequestError, "logit_bias"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "nothing"}}}}, openai.BadRequestError, "response_format"),
     ],
 )
 def test_a_bad_request_is_refused_by_the_name_of_its_field(server, change, error, param):

@@ -1,6 +1,10 @@
 //! The command line. Flags take vLLM's names where it has one, and each can be given in the environment too.
 
-use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    net::IpAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -80,7 +84,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) max_num_batched_tokens: NonZeroUsize,
 
-    /// Requests that may wait besides those running; more are refused with 429
+    /// Sequences that may wait besides those running, `n` for each prompt; more are refused with 429
     #[arg(
         long,
         default_value_t = 256,
@@ -88,6 +92,31 @@ pub(crate) struct ServeArgs {
         value_name = "N"
     )]
     pub(crate) max_num_queued_reqs: usize,
+
+    /// Who goes first; priority: requests with a lower `priority`, which is refused otherwise
+    #[arg(long, value_enum, default_value_t = SchedulingPolicy::Fcfs, env = "HOST_SCHEDULING_POLICY")]
+    pub(crate) scheduling_policy: SchedulingPolicy,
+
+    /// Compute every prompt from its beginning, even where another began alike
+    #[arg(
+        long,
+        alias = "no-enable-prefix-caching",
+        env = "HOST_NO_PREFIX_CACHING"
+    )]
+    pub(crate) no_prefix_caching: bool,
+
+    /// Plan each step after the one before it has been read, and not while it is computed
+    #[arg(long, env = "HOST_NO_ASYNC_SCHEDULING")]
+    pub(crate) no_async_scheduling: bool,
+
+    /// Guess up to N tokens at a time that the model then checks together; the text stays the same. ngram:N guesses what
+    /// followed the last few tokens before [default: no guesses]
+    #[arg(long, env = "HOST_SPECULATIVE", value_name = "ngram:N", value_parser = speculative)]
+    pub(crate) speculative: Option<usize>,
+
+    /// Seconds after which a request is given up with 504, waiting or running [default: never]
+    #[arg(long, env = "HOST_REQUEST_TIMEOUT", value_name = "SECONDS")]
+    pub(crate) request_timeout: Option<NonZeroU64>,
 
     /// Share of the device's free memory that keys and values may take, above 0 and at most 1; the device is the CPU
     /// [default: at most a quarter, and no more than the sequences can use]
@@ -122,6 +151,27 @@ pub(crate) enum LoadFormat {
     Auto,
     /// Seeded random weights
     Dummy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchedulingPolicy {
+    /// First come, first served
+    Fcfs,
+    /// Lower `priority` first; among equals first come, first served
+    Priority,
+}
+
+/// The most tokens that are guessed at a time: by then hardly a guess is right.
+const MAX_DRAFT_TOKENS: usize = 32;
+
+fn speculative(text: &str) -> Result<usize, String> {
+    let num_tokens = text.strip_prefix("ngram:").map(str::parse);
+    match num_tokens {
+        Some(Ok(num_tokens)) if (1..=MAX_DRAFT_TOKENS).contains(&num_tokens) => Ok(num_tokens),
+        _ => Err(format!(
+            "give ngram:N with N from 1 to {MAX_DRAFT_TOKENS}, such as ngram:4"
+        )),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

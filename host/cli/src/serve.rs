@@ -1,9 +1,12 @@
 //! `host serve`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::{Context, Result};
-use engine::{EngineConfig, EngineHandle};
+use engine::{
+    Caching, ComputeThread, EngineConfig, EngineHandle, Overlap, Scheduling, runner::StepError,
+};
+use model::CpuRunner;
 use sandbox::{AotCache, Limits, Loader, Sandbox};
 use server::{ApiKeys, App, Settings};
 use tokio::{
@@ -12,7 +15,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{args::ServeArgs, plugins, wire};
+use crate::{
+    args::{SchedulingPolicy, ServeArgs},
+    plugins, wire,
+};
 
 /// The engine's thread ended by a fault of the model runner; only a new process can serve again.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +64,11 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
 
     let names = served_names(&args);
     let root = loaded.path.display().to_string();
-    let config = EngineConfig {
-        max_num_seqs: args.max_num_seqs.into(),
-        max_num_batched_tokens: args.max_num_batched_tokens.into(),
-        max_num_queued_reqs: args.max_num_queued_reqs,
-    };
-    let (engine, engine_thread) = EngineHandle::start(loaded.runner, config);
+    let (engine, engine_thread) = start_engine(loaded.runner, engine_config(&args, root.clone()));
     let settings = Settings {
         api_keys: ApiKeys::new(args.api_key.clone()),
         max_body_bytes: args.max_body_bytes,
+        request_timeout: args.request_timeout.map(|s| Duration::from_secs(s.get())),
     };
     let app = Arc::new(App::new(
         &names, &root, served, sandbox, plugins, engine, settings,
@@ -99,6 +101,40 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         None => Ok(()),
         Some(Ok(Ok(Err(fault)))) => Err(EngineBroke(fault.to_string()).into()),
         Some(_) => Err(EngineBroke("the engine's thread panicked".into()).into()),
+    }
+}
+
+fn engine_config(args: &ServeArgs, model: String) -> EngineConfig {
+    EngineConfig {
+        max_num_seqs: args.max_num_seqs.into(),
+        max_num_batched_tokens: args.max_num_batched_tokens.into(),
+        max_num_queued_reqs: args.max_num_queued_reqs,
+        scheduling: match args.scheduling_policy {
+            SchedulingPolicy::Fcfs => Scheduling::Fcfs,
+            SchedulingPolicy::Priority => Scheduling::Priority,
+        },
+        prefix_caching: match args.no_prefix_caching {
+            true => Caching::Off,
+            false => Caching::On,
+        },
+        overlap: match args.no_async_scheduling {
+            true => Overlap::Off,
+            false => Overlap::On,
+        },
+        num_draft_tokens: args.speculative.unwrap_or(0),
+        model,
+        ..EngineConfig::default()
+    }
+}
+
+/// The CPU's runner computes where it is called, so it gets a thread of its own where planning is to overlap.
+fn start_engine(
+    runner: CpuRunner,
+    config: EngineConfig,
+) -> (EngineHandle, JoinHandle<Result<(), StepError>>) {
+    match config.overlap {
+        Overlap::On => EngineHandle::start(ComputeThread::start(runner), config),
+        Overlap::Off => EngineHandle::start(runner, config),
     }
 }
 

@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
+pub mod compute_thread;
+pub mod constraint;
+pub mod draft;
 pub mod fake;
 pub mod handle;
+pub mod place;
+mod random;
 pub mod request;
 pub mod runner;
 pub mod sampling;
@@ -10,8 +15,14 @@ pub mod scheduler;
 pub mod sequence;
 pub mod stats;
 pub mod step;
+mod sync;
+pub mod token_pool;
 
+pub use block::{CacheScope, Caching, KvEvent};
+pub use compute_thread::ComputeThread;
 pub use handle::{EngineHandle, Generation};
-pub use request::{EngineConfig, Event, FinishReason, GenerationFailed, Request, SubmitError};
+pub use request::{
+    EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling, SubmitError,
+};
 pub use runner::{ModelRunner, RunnerLimits, TokenId};
-pub use sampling::SamplingParams;
+pub use sampling::{ChosenToken, InvalidParam, SamplingParams};

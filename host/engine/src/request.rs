@@ -1,35 +1,98 @@
 //! What goes into the engine and what comes out of it.
 
-use crate::{runner::TokenId, sampling::SamplingParams};
+use std::time::Instant;
 
-/// How much the engine takes on at once. The names are vLLM's flags.
+use crate::{
+    block::{CacheScope, Caching},
+    constraint::Constraint,
+    runner::TokenId,
+    sampling::{ChosenToken, InvalidParam, SamplingParams},
+};
+
+/// The most samples of one prompt.
+pub const MAX_SAMPLES: usize = 128;
+
+/// How much the engine takes on at once, and how it goes about it. The names are vLLM's flags where it has one.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Sequences that run in one step.
     pub max_num_seqs: usize,
     /// Tokens computed in one step; at least `max_num_seqs`, so that every running sequence moves in every step.
     pub max_num_batched_tokens: usize,
-    /// Requests that may wait for a place besides those running; one more is refused.
+    /// Sequences that may wait for a place besides those running; one more is refused.
     pub max_num_queued_reqs: usize,
+    /// Who goes first.
+    pub scheduling: Scheduling,
+    /// Whether prompts are looked up in the cache.
+    pub prefix_caching: Caching,
+    /// Whether a step is planned and launched before the one before it has been read.
+    pub overlap: Overlap,
+    /// Guesses per sequence and step, made by prompt lookup; 0: none. Guesses are made from tokens that have been read, so
+    /// steps are not overlapped then.
+    pub num_draft_tokens: usize,
+    /// Threads that move constraints on.
+    pub num_constraint_threads: usize,
+    /// Names the model in the hashes of cached blocks.
+    pub model: String,
 }
 
-/// One sequence to generate.
-#[derive(Clone, Debug)]
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            max_num_seqs: 16,
+            max_num_batched_tokens: 256,
+            max_num_queued_reqs: 256,
+            scheduling: Scheduling::Fcfs,
+            prefix_caching: Caching::On,
+            overlap: Overlap::On,
+            num_draft_tokens: 0,
+            num_constraint_threads: 1,
+            model: String::new(),
+        }
+    }
+}
+
+/// In which order sequences are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduling {
+    /// First come, first served. A request with another priority than 0 is refused.
+    Fcfs,
+    /// By the request's priority, lower numbers first; among equals first come, first served.
+    Priority,
+}
+
+/// Which loop the engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Step N+1 is launched before step N is read. A sequence whose end shows only in its tokens costs one row too many.
+    On,
+    /// Each step is read before the next is planned.
+    Off,
+}
+
+/// A prompt to continue.
+#[derive(Default)]
 pub struct Request {
     /// The prompt; never empty.
     pub prompt: Vec<TokenId>,
-    /// How tokens are chosen.
+    /// How tokens are chosen. Sample `i` has the seed `sampling.seed + i`.
     pub sampling: SamplingParams,
     /// The most tokens to generate; at least 1. The context's end may come first.
     pub max_tokens: usize,
-    /// Tokens that end the sequence, the model's own end tokens among them unless they are to be ignored.
-    pub stop_token_ids: Vec<TokenId>,
+    /// Under [`Scheduling::Priority`], requests with a lower number go first.
+    pub priority: i32,
+    /// When the request is given up, however far it is.
+    pub deadline: Option<Instant>,
+    /// With whom it may share keys and values.
+    pub scope: CacheScope,
+    /// The form that each sample must have.
+    pub constraint: Option<Box<dyn Constraint>>,
 }
 
 /// Why a sequence ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// One of the request's stop tokens was chosen.
+    /// One of the request's stop tokens was chosen, or its constraint is complete.
     Stop,
     /// `max_tokens` or the model's context was reached.
     Length,
@@ -38,30 +101,41 @@ pub enum FinishReason {
 /// What a generation reports, in order; the last event is `Finished` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// The sequence runs. Comes once, before all tokens.
+    Started {
+        /// Tokens of its prompt whose keys and values were there already.
+        cached_len: usize,
+    },
     /// The next token of the sequence.
-    Token(TokenId),
+    Token(ChosenToken),
     /// The sequence ended. A stop token is reported here and not as `Token`.
     Finished {
         reason: FinishReason,
-        stop_token: Option<TokenId>,
+        stop_token: Option<ChosenToken>,
     },
     /// The sequence is lost.
     Failed(GenerationFailed),
 }
 
-/// Why a sequence that had begun is lost.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+/// Why a sequence that was taken on is lost.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenerationFailed {
-    /// The model could not compute a step in which the sequence took part. It may be tried again.
+    /// The model could not compute the sequence's part of a step. It may be tried again.
     #[error("the model failed to compute a step: {0}")]
     Step(String),
+    /// The constraint could not say what comes next.
+    #[error("the answer cannot be held to its form: {0}")]
+    Constraint(String),
+    /// It took longer than the request allows.
+    #[error("the request's deadline passed before its end")]
+    DeadlineExceeded,
     /// The engine ended, by a fault of its runner or because the process shuts down.
     #[error("the engine stopped before the sequence ended")]
     Stopped,
 }
 
 /// Why a request was not taken.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// There is nothing to continue.
     #[error("the prompt has no tokens")]
@@ -77,9 +151,14 @@ pub enum SubmitError {
     /// A token id that the model does not have.
     #[error("token id {token} is outside the vocabulary of {vocab_len}")]
     UnknownToken { token: TokenId, vocab_len: usize },
-    /// As many requests as allowed are running and waiting; try again later.
-    #[error("{limit} requests are running or waiting already")]
-    Overloaded { limit: usize },
+    /// A parameter out of its range.
+    #[error(transparent)]
+    InvalidParam(#[from] InvalidParam),
+    /// As many sequences as allowed are running and waiting; try again later.
+    #[error(
+        "the server runs or queues at most {limit} sequences and has no room for {asked} more now"
+    )]
+    Overloaded { asked: usize, limit: usize },
     /// The engine has ended.
     #[error("the engine has stopped")]
     Stopped,

@@ -1,6 +1,12 @@
 //! The seam between the engine, which plans, and a model, which computes.
+//!
+//! A runner keeps the tokens of the sequences that run, each in a slot, and adds those that it chooses. So a step can be
+//! launched before the tokens of the one before it have been read: it says which positions to compute, not which tokens.
 
-use crate::sampling::SamplingParams;
+use crate::{
+    constraint::TokenMask,
+    sampling::{ChosenToken, SamplingParams},
+};
 
 /// Index into the model's vocabulary.
 pub type TokenId = u32;
@@ -8,6 +14,10 @@ pub type TokenId = u32;
 /// Index of a block of the paged key/value cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
+
+/// A running sequence's place in the runner, below the engine's `max_num_seqs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub u32);
 
 /// What a runner offers, fixed for its lifetime.
 #[derive(Clone, Debug)]
@@ -30,23 +40,72 @@ impl RunnerLimits {
     }
 }
 
-/// The part of one sequence that a step computes.
-#[derive(Clone, Debug)]
-pub struct StepRow<'a> {
-    /// The tokens to compute, at positions `start..start + tokens.len()`. Never empty.
+/// A sequence that takes a slot. Whatever was in the slot before is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission<'a> {
+    /// The slot.
+    pub slot: SlotId,
+    /// All tokens of the sequence so far: a new one's prompt, or prompt and answer of one that goes on after a preemption.
     pub tokens: &'a [TokenId],
-    /// How many tokens of the sequence are in the cache already.
-    pub start: usize,
-    /// The sequence's blocks in order, enough for `start + tokens.len()` tokens.
-    pub blocks: &'a [BlockId],
-    /// How to choose the token after the last one; `None` where more of the prompt is still to come.
-    pub sample: Option<&'a SamplingParams>,
+    /// How many of them are the prompt.
+    pub prompt_len: usize,
+    /// How its tokens are chosen.
+    pub sampling: &'a SamplingParams,
 }
 
-/// Why a step gave no tokens.
+/// The part of one sequence that a step computes.
+#[derive(Clone, Copy, Debug)]
+pub struct StepRow<'a> {
+    /// Whose.
+    pub slot: SlotId,
+    /// How many tokens of the sequence are in the cache already.
+    pub start: usize,
+    /// How many to compute, at positions `start..start + len`; at least 1. The slot knows them, or will once the steps launched
+    /// before this one have been computed.
+    pub len: usize,
+    /// Guesses at the tokens from position `start + len` on, computed with the others. Only where a token is wanted.
+    pub drafts: &'a [TokenId],
+    /// The sequence's blocks in order, enough for `start + len + drafts.len()` tokens.
+    pub blocks: &'a [BlockId],
+    /// What is to come of it.
+    pub want: Want<'a>,
+}
+
+/// What a row is computed for.
+#[derive(Clone, Copy, Debug)]
+pub enum Want<'a> {
+    /// Keys and values only: more of the prompt is still to come.
+    Nothing,
+    /// The token after the last one; and where that was guessed, the one after it, until a guess is wrong.
+    Token,
+    /// The token after the last one, among these. Never with drafts.
+    TokenAmong(&'a TokenMask),
+}
+
+/// What is computed together.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Sequences that take slots. They do so even if the step fails.
+    pub admissions: &'a [Admission<'a>],
+    /// The rows, at most one of a slot.
+    pub rows: &'a [StepRow<'a>],
+}
+
+/// What came of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RowOutcome {
+    /// Its keys and values are in the cache; no token was wanted.
+    Computed,
+    /// The tokens chosen, at least one: the drafts that were right and the token after them. The slot has them too.
+    Chosen(Vec<ChosenToken>),
+    /// This row alone is lost.
+    Failed(String),
+}
+
+/// Why a step as a whole came to nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StepError {
-    /// The rows of this step are lost; the runner can go on with others.
+    /// No slot has changed since the step's admissions; the runner can go on. Which row is to blame is not known.
     #[error("model step failed: {0}")]
     Failed(String),
     /// The runner is of no further use; the process must end and be restarted.
@@ -54,12 +113,15 @@ pub enum StepError {
     Fatal(String),
 }
 
-/// Executes steps of a model over a paged key/value cache that it owns.
+/// Executes steps of a model over a paged key/value cache that it owns. Steps take effect in the order of their launch.
 pub trait ModelRunner: Send {
     /// What the engine may ask of it.
     fn limits(&self) -> &RunnerLimits;
 
-    /// Computes all rows, writes their keys and values to their blocks, and returns for each row the token chosen, in the
-    /// order of `rows`; `None` where `sample` was `None`. A row's result does not depend on the rows beside it.
-    fn step(&mut self, rows: &[StepRow<'_>]) -> Result<Vec<Option<TokenId>>, StepError>;
+    /// Begins a step. At most two are under way at a time. Where this waits for the result there is nothing to overlap.
+    fn launch(&mut self, step: &Step<'_>);
+
+    /// Waits for the oldest step under way and returns what came of its rows, in their order. A row's outcome does not depend
+    /// on the rows beside it.
+    fn collect(&mut self) -> Result<Vec<RowOutcome>, StepError>;
 }

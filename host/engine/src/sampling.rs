@@ -1,13 +1,21 @@
-//! How the next token is chosen from a row of logits.
+//! How the next token is chosen, by each request's own settings.
 //!
 //! The random number of a token depends on the request's seed and the token's position and on nothing else, so a request
-//! gives the same text in any batch, in any chunking and after any preemption.
+//! gives the same text in any batch, in any chunking, after any preemption and with any drafts.
 
-use std::cmp::Ordering;
+mod choose;
+mod logprobs;
+mod penalties;
+mod sampler;
 
+pub use self::{choose::argmax, logprobs::Logprobs, sampler::Sampler};
 use crate::runner::TokenId;
 
-/// One request's way of choosing tokens.
+/// The most alternatives that are reported per token.
+pub const MAX_LOGPROBS: usize = 20;
+
+/// One request's way of choosing tokens. The terms and their order of application are vLLM's: constraint and `min_tokens`,
+/// bias, penalties, temperature, top-k, top-p, min-p.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplingParams {
     /// 0 is greedy.
@@ -18,150 +26,115 @@ pub struct SamplingParams {
     pub top_k: usize,
     /// Least probability relative to the likeliest token, in [0, 1]; 0 is off.
     pub min_p: f32,
+    /// Divides the positive and multiplies the negative logits of tokens in prompt or output (Keskar et al. 2019); 1 is off.
+    pub repetition_penalty: f32,
+    /// Subtracted from the logits of tokens in the output.
+    pub presence_penalty: f32,
+    /// Subtracted from a token's logit once for each time that it is in the output.
+    pub frequency_penalty: f32,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(TokenId, f32)>,
     /// Key of the counter-based random numbers.
     pub seed: u64,
-    /// Tokens that may not be chosen for a position below `forbidden_before` (how `min_tokens` keeps end tokens out).
-    pub forbidden: Vec<TokenId>,
-    /// The first position, counted from the sequence's first token, at which `forbidden` no longer holds.
-    pub forbidden_before: usize,
+    /// How many of the likeliest tokens are reported with each token, at most [`MAX_LOGPROBS`]; `None`: no probabilities at all.
+    pub logprobs: Option<usize>,
+    /// Tokens that end the sequence, the model's own end tokens among them unless they are to be ignored.
+    pub stop_token_ids: Vec<TokenId>,
+    /// No stop token is chosen before this many tokens were, unless a constraint leaves nothing else.
+    pub min_tokens: usize,
 }
 
 impl Default for SamplingParams {
-    /// Greedy.
+    /// Greedy, without an end.
     fn default() -> Self {
         Self {
             temperature: 0.0,
             top_p: 1.0,
             top_k: 0,
             min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
             seed: 0,
-            forbidden: Vec::new(),
-            forbidden_before: 0,
+            logprobs: None,
+            stop_token_ids: Vec::new(),
+            min_tokens: 0,
         }
     }
 }
 
-/// Chooses the token at `position` (counted from the sequence's first token) from `logits`, one per vocabulary entry.
-///
-/// Temperature comes first, then top-k, then top-p over what is left, then min-p: vLLM's order for the first three; min-p
-/// commutes with them, as it compares with the likeliest token only.
-pub fn sample(logits: &[f32], params: &SamplingParams, position: usize) -> TokenId {
-    let forbidden: &[TokenId] = if position < params.forbidden_before {
-        &params.forbidden
-    } else {
-        &[]
-    };
-    if params.temperature <= 0.0 {
-        return argmax(logits, forbidden);
-    }
-    let mut candidates: Vec<Candidate> = (0..)
-        .zip(logits)
-        .map(|(token, &logit)| Candidate { token, logit })
-        .collect();
-    candidates
-        .retain(|candidate| candidate.logit.is_finite() && !forbidden.contains(&candidate.token));
-    if candidates.is_empty() {
-        return argmax(logits, forbidden);
-    }
-    if params.top_k > 0 && params.top_k < candidates.len() {
-        candidates.select_nth_unstable_by(params.top_k - 1, likelier_first);
-        candidates.truncate(params.top_k);
-        candidates.sort_unstable_by(likelier_first);
-    }
-    let highest = candidates
-        .iter()
-        .map(|candidate| candidate.logit)
-        .fold(f32::NEG_INFINITY, f32::max);
-    let weight =
-        |candidate: &Candidate| f64::from((candidate.logit - highest) / params.temperature).exp();
-    if params.top_p < 1.0 {
-        keep_nucleus(&mut candidates, f64::from(params.top_p), weight);
-    }
-    if params.min_p > 0.0 {
-        candidates.retain(|candidate| weight(candidate) >= f64::from(params.min_p));
-    }
-    draw(&candidates, weight, uniform(params.seed, position))
+/// A parameter that cannot be what it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{param} {must_be}, got {found}")]
+pub struct InvalidParam {
+    /// Its name.
+    pub param: &'static str,
+    /// What it must be.
+    pub must_be: String,
+    /// What it is.
+    pub found: String,
 }
 
-#[derive(Clone, Copy)]
-struct Candidate {
-    token: TokenId,
-    logit: f32,
-}
-
-/// A total order: equal logits go by token id, so that truncation never depends on the order of the input.
-fn likelier_first(a: &Candidate, b: &Candidate) -> Ordering {
-    b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token))
-}
-
-/// Leaves the smallest set of likeliest candidates whose share of the weight reaches `mass`.
-///
-/// Sorting a whole vocabulary costs milliseconds and the nucleus is nearly always small, so ever larger heads are sorted
-/// until one is enough.
-fn keep_nucleus(candidates: &mut Vec<Candidate>, mass: f64, weight: impl Fn(&Candidate) -> f64) {
-    let enough = mass * candidates.iter().map(&weight).sum::<f64>();
-    let mut head_len = 64;
-    loop {
-        head_len = candidates.len().min(head_len * 8);
-        if head_len < candidates.len() {
-            candidates.select_nth_unstable_by(head_len - 1, likelier_first);
+impl SamplingParams {
+    /// Whether every number is one that sampling can work with, for a model of `vocab_len` tokens.
+    pub fn check(&self, vocab_len: usize) -> Result<(), InvalidParam> {
+        let finite = |param, value: f32, is_fine: bool, must_be: &str| {
+            (value.is_finite() && is_fine)
+                .then_some(())
+                .ok_or_else(|| InvalidParam {
+                    param,
+                    must_be: must_be.to_owned(),
+                    found: value.to_string(),
+                })
+        };
+        let (t, p, m) = (self.temperature, self.top_p, self.min_p);
+        let (repetition, presence) = (self.repetition_penalty, self.presence_penalty);
+        let number = "must be a finite number";
+        finite("temperature", t, t >= 0.0, "must be 0 or above")?;
+        finite(
+            "top_p",
+            p,
+            p > 0.0 && p <= 1.0,
+            "must be above 0 and at most 1",
+        )?;
+        finite("min_p", m, (0.0..=1.0).contains(&m), "must be from 0 to 1")?;
+        finite(
+            "repetition_penalty",
+            repetition,
+            repetition > 0.0,
+            "must be above 0",
+        )?;
+        finite("presence_penalty", presence, true, number)?;
+        finite("frequency_penalty", self.frequency_penalty, true, number)?;
+        for &(token, bias) in &self.logit_bias {
+            finite("logit_bias", bias, true, "must hold finite numbers")?;
+            if token as usize >= vocab_len {
+                return Err(InvalidParam {
+                    param: "logit_bias",
+                    must_be: format!("must name tokens of the vocabulary, ids below {vocab_len}"),
+                    found: token.to_string(),
+                });
+            }
         }
-        candidates[..head_len].sort_unstable_by(likelier_first);
-        let mut reached = 0.0;
-        let nucleus = candidates[..head_len].iter().position(|candidate| {
-            reached += weight(candidate);
-            reached >= enough
-        });
-        match nucleus {
-            Some(last) => return candidates.truncate(last + 1),
-            None if head_len == candidates.len() => return,
-            None => {}
+        match self.logprobs {
+            Some(len) if len > MAX_LOGPROBS => Err(InvalidParam {
+                param: "logprobs",
+                must_be: format!("must be at most {MAX_LOGPROBS}"),
+                found: len.to_string(),
+            }),
+            _ => Ok(()),
         }
     }
 }
 
-/// The candidate in whose share of the weight the number `at` in [0, 1) falls.
-fn draw(candidates: &[Candidate], weight: impl Fn(&Candidate) -> f64, at: f64) -> TokenId {
-    let mut left = at * candidates.iter().map(&weight).sum::<f64>();
-    for candidate in candidates {
-        left -= weight(candidate);
-        if left < 0.0 {
-            return candidate.token;
-        }
-    }
-    // Rounding can leave a crumb behind the last share.
-    candidates
-        .last()
-        .expect("the likeliest candidate passes every filter")
-        .token
-}
-
-/// The index of the greatest logit that is not forbidden; the lowest index among equals; NaN never wins.
-pub fn argmax(logits: &[f32], forbidden: &[TokenId]) -> TokenId {
-    let mut best: Option<(TokenId, f32)> = None;
-    for (token, &logit) in (0..).zip(logits) {
-        if best.is_none_or(|(_, highest)| logit > highest)
-            && !logit.is_nan()
-            && !forbidden.contains(&token)
-        {
-            best = Some((token, logit));
-        }
-    }
-    best.map_or(0, |(token, _)| token)
-}
-
-/// A number in [0, 1) from the seed and the position: two rounds of SplitMix64's finaliser (Steele, Lea, Flood 2014),
-/// used as a keyed hash of a counter (the idea of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-fn uniform(seed: u64, position: usize) -> f64 {
-    let bits = mix(mix(seed) ^ position as u64);
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// A token that was chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChosenToken {
+    /// The token.
+    pub id: TokenId,
+    /// How likely it was, where the request asks.
+    pub logprobs: Option<Box<Logprobs>>,
 }
 
 #[cfg(test)]

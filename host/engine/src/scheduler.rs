@@ -1,59 +1,107 @@
 //! Which sequences run in the next step, and how many tokens of each.
 //!
 //! There are no phases: every sequence has tokens known and tokens computed, and a step spends a budget of tokens closing
-//! that gap (the idea is vLLM V1's). Those running go first, so a new prompt can only use what they leave; a prompt longer
-//! than that is computed in chunks. When blocks run out, the sequence that came last gives its own up and starts over
-//! from the head of the queue.
+//! that gap (the idea is vLLM V1's). Those running go first and each is sure of a token, so a new prompt can only use what
+//! they leave; a prompt longer than that is computed in chunks. When blocks run out, the running sequence whose turn is last
+//! gives its own up and starts over as the first of those waiting.
 
-use std::collections::VecDeque;
+mod plan;
+
+use std::{collections::BTreeMap, time::Instant};
 
 use crate::{
-    block::BlockPool,
-    request::{EngineConfig, Event, GenerationFailed},
-    sequence::{Progress, Sequence},
+    block::{BlockPool, BrokenBooks},
+    constraint::{Done, Job},
+    draft::Drafter,
+    request::{EngineConfig, GenerationFailed},
+    runner::{RowOutcome, SlotId},
+    sequence::{Progress, SeqId, Sequence},
 };
 
-/// A sequence's share of a step: the next `len` tokens of the running sequence number `index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlannedRow {
-    /// Place among the running sequences.
-    pub index: usize,
-    /// Tokens to compute; at least 1.
-    pub len: usize,
-}
+pub use self::plan::{PlannedRow, StepPlan};
 
-/// All sequences of an engine and the blocks that they own.
-#[derive(Debug)]
+/// All sequences of an engine and the blocks that they use.
 pub struct Scheduler {
     config: EngineConfig,
     max_model_len: usize,
-    waiting: VecDeque<Sequence>,
-    running: Vec<Sequence>,
+    waiting: BTreeMap<SeqId, Sequence>,
+    running: BTreeMap<SeqId, Running>,
+    free_slots: Vec<SlotId>,
     pool: BlockPool,
-    preemptions: u64,
+    drafter: Option<Box<dyn Drafter>>,
+    jobs: Vec<Job>,
+    counts: Counts,
+}
+
+/// A sequence that takes part in steps.
+struct Running {
+    slot: SlotId,
+    sequence: Sequence,
+    /// Whether its slot has been told of it, as it is with its first row.
+    is_in_slot: bool,
+}
+
+/// What has happened since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sequences put back because blocks ran out.
+    pub preemptions: u64,
+    /// Prompt tokens of sequences that began to run.
+    pub prefix_queries: u64,
+    /// Those of them that were in the cache.
+    pub prefix_hits: u64,
+    /// Rows with drafts.
+    pub drafts: u64,
+    /// Tokens guessed.
+    pub draft_tokens: u64,
+    /// Those guessed right.
+    pub accepted_tokens: u64,
+    /// Tokens chosen.
+    pub generated_tokens: u64,
 }
 
 impl Scheduler {
     /// A scheduler without sequences.
-    pub fn new(config: EngineConfig, pool: BlockPool, max_model_len: usize) -> Self {
+    pub fn new(
+        config: EngineConfig,
+        pool: BlockPool,
+        max_model_len: usize,
+        drafter: Option<Box<dyn Drafter>>,
+    ) -> Self {
+        let free_slots = (0..config.max_num_seqs as u32).rev().map(SlotId).collect();
         Self {
             config,
             max_model_len,
-            waiting: VecDeque::new(),
-            running: Vec::new(),
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            free_slots,
             pool,
-            preemptions: 0,
+            drafter,
+            jobs: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
     /// Queues a new sequence.
-    pub fn add(&mut self, sequence: Sequence) {
-        self.waiting.push_back(sequence);
+    pub fn add(&mut self, id: SeqId, sequence: Sequence, job: Option<Job>) {
+        self.jobs.extend(job);
+        self.waiting.insert(id, sequence);
     }
 
-    /// The sequences that [`PlannedRow::index`] counts.
-    pub fn running(&self) -> &[Sequence] {
-        &self.running
+    /// A sequence that runs, and its slot.
+    pub fn running(&self, id: SeqId) -> Option<(SlotId, &Sequence)> {
+        let running = self.running.get(&id)?;
+        Some((running.slot, &running.sequence))
+    }
+
+    /// Whether a sequence runs or waits.
+    pub fn holds(&self, id: SeqId) -> bool {
+        self.running.contains_key(&id) || self.waiting.contains_key(&id)
+    }
+
+    /// How many sequences run.
+    pub fn num_running(&self) -> usize {
+        self.running.len()
     }
 
     /// How many sequences wait.
@@ -61,9 +109,9 @@ impl Scheduler {
         self.waiting.len()
     }
 
-    /// Sequences put back so far because blocks ran out.
-    pub fn num_preemptions(&self) -> u64 {
-        self.preemptions
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// The blocks.
@@ -71,128 +119,153 @@ impl Scheduler {
         &self.pool
     }
 
-    /// Whether there is nothing to do.
-    pub fn is_idle(&self) -> bool {
+    /// Whether there is no sequence.
+    pub fn is_empty(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// Forgets the sequences that nobody waits for and frees their blocks.
-    pub fn drop_cancelled(&mut self) {
-        self.waiting.retain(|sequence| !sequence.is_cancelled());
-        self.remove_running(Sequence::is_cancelled);
-    }
-
-    /// Plans one step. Afterwards every planned sequence owns the blocks for its tokens.
-    pub fn plan(&mut self) -> Vec<PlannedRow> {
-        let mut budget = self.config.max_num_batched_tokens;
-        let mut rows = Vec::with_capacity(self.running.len());
-        let preempted = self.plan_running(&mut budget, &mut rows);
-        // What was just put back would be first in the queue: admitting it again at once would only thrash.
-        if !preempted {
-            self.plan_waiting(&mut budget, &mut rows);
-        }
-        rows
-    }
-
-    fn plan_running(&mut self, budget: &mut usize, rows: &mut Vec<PlannedRow>) -> bool {
-        let mut preempted = false;
-        let mut index = 0;
-        while index < self.running.len() && *budget > 0 {
-            let sequence = &mut self.running[index];
-            let len = sequence.gap_len().min(*budget);
-            if self
-                .pool
-                .grow(&mut sequence.blocks, sequence.computed_len + len)
-            {
-                rows.push(PlannedRow { index, len });
-                *budget -= len;
-                index += 1;
-            } else {
-                self.preempt_last();
-                preempted = true;
-            }
-        }
-        preempted
-    }
-
-    fn plan_waiting(&mut self, budget: &mut usize, rows: &mut Vec<PlannedRow>) {
-        while *budget > 0 && self.running.len() < self.config.max_num_seqs {
-            let Some(mut sequence) = self.waiting.pop_front() else {
-                return;
-            };
-            let len = sequence.gap_len().min(*budget);
-            // A prompt is admitted only where all of it fits, not just its first chunk; else two half-computed prompts
-            // could each wait for the other's blocks until one is thrown away.
-            let fits = self.pool.blocks_for(sequence.tokens().len()) <= self.pool.num_free();
-            if !fits || !self.pool.grow(&mut sequence.blocks, len) {
-                self.waiting.push_front(sequence);
-                return;
-            }
-            rows.push(PlannedRow {
-                index: self.running.len(),
-                len,
-            });
-            *budget -= len;
-            self.running.push(sequence);
-        }
-    }
-
-    fn preempt_last(&mut self) {
-        let mut sequence = self
+    /// Compares the books of the blocks with the sequences that run.
+    pub fn check(&self) -> Result<(), BrokenBooks> {
+        let tables = self
             .running
-            .pop()
-            .expect("planning a running sequence, so there is one");
-        self.pool.release(&mut sequence.blocks);
-        sequence.computed_len = 0;
-        self.preemptions += 1;
-        self.waiting.push_front(sequence);
+            .values()
+            .map(|running| &running.sequence.blocks);
+        self.pool.check(tables)
     }
 
-    /// Takes the outcome of a step: `tokens[i]` is what was chosen for `rows[i]`, `None` where its prompt goes on.
-    pub fn commit(&mut self, rows: &[PlannedRow], tokens: &[Option<crate::TokenId>]) {
-        let mut ended = vec![false; self.running.len()];
-        for (row, token) in rows.iter().zip(tokens) {
-            let sequence = &mut self.running[row.index];
-            sequence.computed_len += row.len;
-            if let Some(token) = *token {
-                ended[row.index] = sequence.commit(token, self.max_model_len) == Progress::Ended;
+    /// The constraints that have to be moved on.
+    pub fn take_jobs(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Ends the sequences that nobody waits for and those whose deadline has passed.
+    pub fn drop_unwanted(&mut self, now: Instant) {
+        let is_over = |sequence: &Sequence| {
+            if sequence.is_overdue(now) {
+                sequence.fail(GenerationFailed::DeadlineExceeded);
+            }
+            sequence.is_overdue(now) || !sequence.is_wanted()
+        };
+        self.waiting.retain(|_, sequence| !is_over(sequence));
+        let over: Vec<SeqId> = self
+            .running
+            .iter()
+            .filter(|(_, running)| is_over(&running.sequence))
+            .map(|(id, _)| *id)
+            .collect();
+        over.into_iter().for_each(|id| self.remove(id));
+    }
+
+    /// Takes the outcome of a step, row by row. Sequences that have ended since it was launched are passed over.
+    pub fn commit(&mut self, plan: &StepPlan, outcomes: Vec<RowOutcome>) {
+        for (row, outcome) in plan.rows.iter().zip(outcomes) {
+            match outcome {
+                RowOutcome::Failed(why) => self.fail(row.id, GenerationFailed::Step(why)),
+                RowOutcome::Computed => self.commit_row(row, Vec::new()),
+                RowOutcome::Chosen(tokens) => self.commit_row(row, tokens),
             }
         }
-        let mut ended = ended.into_iter();
-        self.remove_running(|_| ended.next().expect("one mark per running sequence"));
     }
 
-    /// Ends the sequences of a step that failed; the others go on.
-    pub fn fail(&mut self, rows: &[PlannedRow], failure: &GenerationFailed) {
-        for row in rows {
-            self.running[row.index].report(Event::Failed(failure.clone()));
+    fn commit_row(&mut self, row: &PlannedRow, chosen: Vec<crate::sampling::ChosenToken>) {
+        let max_model_len = self.max_model_len;
+        self.counts.generated_tokens += chosen.len() as u64;
+        if !row.drafts.is_empty() {
+            self.counts.drafts += 1;
+            self.counts.draft_tokens += row.drafts.len() as u64;
+            self.counts.accepted_tokens += chosen.len() as u64 - 1;
         }
-        let mut index = 0;
-        self.remove_running(|_| {
-            index += 1;
-            rows.iter().any(|row| row.index == index - 1)
-        });
+        let (progress, job) = if let Some(Running { sequence, .. }) = self.running.get_mut(&row.id)
+        {
+            debug_assert_eq!(
+                sequence.computed_len(),
+                row.start,
+                "steps are read in order"
+            );
+            // Each accepted draft is in the cache: it was computed with the row.
+            sequence.computed(row.len + chosen.len().saturating_sub(1));
+            let result = if chosen.is_empty() {
+                (Progress::Running, None)
+            } else {
+                sequence.commit(row.id, chosen, max_model_len)
+            };
+            self.remember(row.id);
+            result
+        } else if let Some(sequence) = self.waiting.get_mut(&row.id) {
+            // It was preempted while the step was under way.
+            match chosen.is_empty() {
+                true => (Progress::Running, None),
+                false => sequence.commit(row.id, chosen, max_model_len),
+            }
+        } else {
+            return;
+        };
+        self.jobs.extend(job);
+        if progress == Progress::Ended {
+            self.remove(row.id);
+        }
+    }
+
+    fn remember(&mut self, id: SeqId) {
+        let Some(Running { sequence, .. }) = self.running.get_mut(&id) else {
+            return;
+        };
+        let mut blocks = std::mem::take(&mut sequence.blocks);
+        let computed_len = sequence.computed_len().min(sequence.tokens().len());
+        let computed = &sequence.tokens()[..computed_len];
+        self.pool.remember(&mut blocks, computed, sequence.scope());
+        sequence.blocks = blocks;
+    }
+
+    /// Takes back a constraint that was moved on.
+    pub fn constrain(&mut self, done: Done) {
+        let Done {
+            id,
+            constraint,
+            next,
+        } = done;
+        let running = self
+            .running
+            .get_mut(&id)
+            .map(|running| &mut running.sequence);
+        let Some(sequence) = running.or_else(|| self.waiting.get_mut(&id)) else {
+            return;
+        };
+        if sequence.constrain(constraint, next) == Progress::Ended {
+            self.remove(id);
+        }
+    }
+
+    /// Ends one sequence.
+    pub fn fail(&mut self, id: SeqId, failure: GenerationFailed) {
+        let running = self.running.get(&id).map(|running| &running.sequence);
+        if let Some(sequence) = running.or_else(|| self.waiting.get(&id)) {
+            sequence.fail(failure);
+            self.remove(id);
+        }
     }
 
     /// Ends every sequence.
     pub fn fail_all(&mut self, failure: &GenerationFailed) {
-        self.waiting
-            .drain(..)
-            .for_each(|sequence| sequence.report(Event::Failed(failure.clone())));
-        self.remove_running(|sequence| {
-            sequence.report(Event::Failed(failure.clone()));
-            true
-        });
+        let ids: Vec<SeqId> = self
+            .waiting
+            .keys()
+            .chain(self.running.keys())
+            .copied()
+            .collect();
+        ids.into_iter()
+            .for_each(|id| self.fail(id, failure.clone()));
     }
 
-    fn remove_running(&mut self, mut gone: impl FnMut(&Sequence) -> bool) {
-        let pool = &mut self.pool;
-        self.running.retain_mut(|sequence| {
-            let gone = gone(sequence);
-            if gone {
-                pool.release(&mut sequence.blocks);
-            }
-            !gone
-        });
+    /// Forgets a sequence, whose last event was reported, and frees what it held.
+    fn remove(&mut self, id: SeqId) {
+        self.waiting.remove(&id);
+        if let Some(Running {
+            slot, mut sequence, ..
+        }) = self.running.remove(&id)
+        {
+            self.pool.release(&mut sequence.blocks);
+            self.free_slots.push(slot);
+        }
     }
 }

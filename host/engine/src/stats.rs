@@ -2,48 +2,99 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Live figures of an engine. Gauges are as of the last step.
-#[derive(Debug, Default)]
-pub struct EngineStats {
-    pub(crate) running: AtomicUsize,
-    pub(crate) waiting: AtomicUsize,
-    pub(crate) used_blocks: AtomicUsize,
-    pub(crate) computed_tokens: AtomicU64,
-    pub(crate) generated_tokens: AtomicU64,
-    pub(crate) preemptions: AtomicU64,
-    pub(crate) steps: AtomicU64,
+use crate::scheduler::{Counts, Scheduler};
+
+macro_rules! figures {
+    ($($(#[$doc:meta])* $name:ident: $atomic:ty => $plain:ty,)*) => {
+        /// Live figures of an engine. Gauges are as of the last step.
+        #[derive(Debug, Default)]
+        pub struct EngineStats {
+            $(pub(crate) $name: $atomic,)*
+        }
+
+        /// One reading of [`EngineStats`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct StatsSnapshot {
+            $($(#[$doc])* pub $name: $plain,)*
+        }
+
+        impl EngineStats {
+            /// Reads all figures; each is exact, together they may be a step apart.
+            pub fn snapshot(&self) -> StatsSnapshot {
+                StatsSnapshot {
+                    $($name: self.$name.load(Ordering::Relaxed),)*
+                }
+            }
+        }
+    };
 }
 
-/// One reading of [`EngineStats`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatsSnapshot {
+figures! {
     /// Sequences that take part in steps.
-    pub running: usize,
+    running: AtomicUsize => usize,
     /// Sequences that wait for a place or for blocks.
-    pub waiting: usize,
-    /// Cache blocks that sequences own.
-    pub used_blocks: usize,
-    /// Tokens computed since start, prompts and answers; those of a resumed sequence count again.
-    pub computed_tokens: u64,
+    waiting: AtomicUsize => usize,
+    /// Cache blocks that sequences use.
+    used_blocks: AtomicUsize => usize,
+    /// Cache blocks, used or not, that a prompt can find.
+    cached_blocks: AtomicUsize => usize,
+    /// Cached blocks given away for something else since start.
+    evictions: AtomicU64 => u64,
+    /// Prompt tokens of the sequences that began to run.
+    prefix_queries: AtomicU64 => u64,
+    /// Those of them that were in the cache.
+    prefix_hits: AtomicU64 => u64,
+    /// Tokens computed since start, prompts, answers and drafts; those of a resumed sequence count again.
+    computed_tokens: AtomicU64 => u64,
     /// Tokens chosen since start.
-    pub generated_tokens: u64,
+    generated_tokens: AtomicU64 => u64,
     /// Sequences put back because blocks ran out.
-    pub preemptions: u64,
+    preemptions: AtomicU64 => u64,
+    /// Times that tokens were guessed for a sequence.
+    drafts: AtomicU64 => u64,
+    /// Tokens guessed.
+    draft_tokens: AtomicU64 => u64,
+    /// Those guessed right.
+    accepted_tokens: AtomicU64 => u64,
+    /// Rows of steps that failed, each of which ended its sequence.
+    failed_rows: AtomicU64 => u64,
     /// Steps executed.
-    pub steps: u64,
+    steps: AtomicU64 => u64,
 }
 
 impl EngineStats {
-    /// Reads all figures; each is exact, together they may be a step apart.
-    pub fn snapshot(&self) -> StatsSnapshot {
-        StatsSnapshot {
-            running: self.running.load(Ordering::Relaxed),
-            waiting: self.waiting.load(Ordering::Relaxed),
-            used_blocks: self.used_blocks.load(Ordering::Relaxed),
-            computed_tokens: self.computed_tokens.load(Ordering::Relaxed),
-            generated_tokens: self.generated_tokens.load(Ordering::Relaxed),
-            preemptions: self.preemptions.load(Ordering::Relaxed),
-            steps: self.steps.load(Ordering::Relaxed),
+    pub(crate) fn publish(&self, scheduler: &Scheduler) {
+        let pool = scheduler.pool();
+        let gauges = [
+            (&self.running, scheduler.num_running()),
+            (&self.waiting, scheduler.num_waiting()),
+            (&self.used_blocks, pool.num_blocks() - pool.num_free()),
+            (&self.cached_blocks, pool.num_cached()),
+        ];
+        for (gauge, value) in gauges {
+            gauge.store(value, Ordering::Relaxed);
+        }
+        let Counts {
+            preemptions,
+            prefix_queries,
+            prefix_hits,
+            drafts,
+            draft_tokens,
+            accepted_tokens,
+            generated_tokens,
+        } = scheduler.counts();
+        let counters = [
+            (&self.evictions, pool.num_evictions()),
+            (&self.preemptions, preemptions),
+            (&self.prefix_queries, prefix_queries),
+            (&self.prefix_hits, prefix_hits),
+            (&self.drafts, drafts),
+            (&self.draft_tokens, draft_tokens),
+            (&self.accepted_tokens, accepted_tokens),
+            (&self.generated_tokens, generated_tokens),
+        ];
+        for (counter, value) in counters {
+            counter.store(value, Ordering::Relaxed);
         }
     }
 }

@@ -8,8 +8,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use engine::runner::{BlockId, ModelRunner, StepRow};
-use engine::sampling::SamplingParams;
+use engine::SamplingParams;
+use engine::runner::{
+    Admission, BlockId, ModelRunner, RowOutcome, SlotId, Step, StepRow, TokenId, Want,
+};
 use model::{CpuRunner, KvMemory, LoadFormat, OpenOptions, demo, open};
 
 const PREFILL_LEN: usize = 512;
@@ -18,8 +20,12 @@ const REPEATS: usize = 5;
 const MAX_BATCH: usize = 16;
 /// Blocks a sequence of this bench needs at most.
 const BLOCKS_PER_SEQ: usize = PREFILL_LEN / 16 + 1;
+/// Tokens of a sequence before it decodes.
+const PROMPT_LEN: usize = 128;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let model = args.next();
     let num_threads = args.next().map(|threads| threads.parse()).transpose()?;
@@ -44,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let mut runner = open(&path, &options)?.runner;
     let loaded = start.elapsed();
-    step(&mut runner, 1, 0, 1)?;
+    prefill(&mut runner, 1)?;
     println!("model      {}", path.display());
     println!(
         "weights    {} M parameters, {} MB",
@@ -67,57 +73,86 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     report(&format!("prefill {PREFILL_LEN}"), PREFILL_LEN, || {
-        step(&mut runner, 1, 0, PREFILL_LEN)
+        prefill(&mut runner, PREFILL_LEN)
     })?;
     for batch in [1, 2, 4, 8, MAX_BATCH] {
-        report(
-            &format!("decode, batch {batch}"),
-            batch * DECODE_LEN,
-            || {
-                (0..DECODE_LEN).try_for_each(|position| {
-                    step(&mut runner, batch, PREFILL_LEN / 4 + position, 1)
-                })
-            },
-        )?;
+        let name = format!("decode, batch {batch}");
+        report(&name, batch * DECODE_LEN, || decode(&mut runner, batch))?;
     }
     Ok(())
 }
 
-/// One step of `batch` sequences, each of `len` tokens from `start` on. What they say does not matter to the speed.
+/// What is said does not matter to the speed.
+fn prompt(len: usize) -> Vec<TokenId> {
+    (0..len as u32).map(|i| (i * 31 + 7) % 256).collect()
+}
+
+/// A prompt of `len` tokens, and the token after it.
+fn prefill(runner: &mut CpuRunner, len: usize) -> Result<(), Failure> {
+    step(runner, 1, Some(&prompt(len)), 0, len)
+}
+
+/// A greedy token of each of `batch` sequences at a time. Their prompts are not computed: any keys and values take as long.
+fn decode(runner: &mut CpuRunner, batch: usize) -> Result<(), Failure> {
+    let prompt = prompt(PROMPT_LEN);
+    for start in PROMPT_LEN - 1..PROMPT_LEN - 1 + DECODE_LEN {
+        let admitted = (start < PROMPT_LEN).then_some(&prompt[..]);
+        step(runner, batch, admitted, start, 1)?;
+    }
+    Ok(())
+}
+
+/// One step of `batch` sequences, each of `len` tokens from `start` on. They begin with what is admitted.
 fn step(
     runner: &mut CpuRunner,
     batch: usize,
+    admitted: Option<&[TokenId]>,
     start: usize,
     len: usize,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let tokens: Vec<u32> = (0..len as u32).map(|i| (i * 31 + 7) % 256).collect();
-    let blocks: Vec<Vec<BlockId>> = (0..batch)
-        .map(|seq| {
-            (0..BLOCKS_PER_SEQ)
-                .map(|block| BlockId((seq * BLOCKS_PER_SEQ + block) as u32))
-                .collect()
-        })
+) -> Result<(), Failure> {
+    let sampling = SamplingParams::default();
+    let slots = (0..batch as u32).map(SlotId);
+    let admission = |(slot, tokens)| Admission {
+        slot,
+        tokens,
+        prompt_len: tokens.len(),
+        sampling: &sampling,
+    };
+    let admissions: Vec<Admission<'_>> = slots
+        .clone()
+        .filter_map(|slot| Some((slot, admitted?)))
+        .map(admission)
         .collect();
-    let params = SamplingParams::default();
-    let rows: Vec<StepRow<'_>> = blocks
-        .iter()
-        .map(|blocks| StepRow {
-            tokens: &tokens,
+    let blocks: Vec<BlockId> = (0..(batch * BLOCKS_PER_SEQ) as u32).map(BlockId).collect();
+    let rows: Vec<StepRow<'_>> = slots
+        .zip(blocks.chunks_exact(BLOCKS_PER_SEQ))
+        .map(|(slot, blocks)| StepRow {
+            slot,
             start,
+            len,
+            drafts: &[],
             blocks,
-            sample: Some(&params),
+            want: Want::Token,
         })
         .collect();
-    runner.step(&rows)?;
-    Ok(())
+    runner.launch(&Step {
+        admissions: &admissions,
+        rows: &rows,
+    });
+    let outcomes = runner.collect()?;
+    let failed = outcomes.into_iter().find_map(|outcome| match outcome {
+        RowOutcome::Failed(why) => Some(why.into()),
+        RowOutcome::Computed | RowOutcome::Chosen(_) => None,
+    });
+    failed.map_or(Ok(()), Err)
 }
 
 /// Prints the tokens per second of several runs of `work`, which computes `num_tokens`.
 fn report(
     name: &str,
     num_tokens: usize,
-    mut work: impl FnMut() -> Result<(), Box<dyn std::error::Error>>,
-) -> Result<(), Box<dyn std::error::Error>> {
+    mut work: impl FnMut() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     work()?;
     let mut speeds = Vec::new();
     for _ in 0..REPEATS {

@@ -17,5 +17,5 @@ pub use config::{Architecture, Biases, ModelConfig};
 pub use error::LoadError;
 pub use files::ModelFiles;
 pub use open::{KvMemory, LoadFormat, LoadedModel, OpenOptions, open};
-pub use runner::{CpuRunner, Positions};
+pub use runner::{CpuRunner, Input, Positions};
 pub use tokenizer::{GgufVocab, TokenizerSource};

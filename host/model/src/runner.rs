@@ -1,26 +1,38 @@
 //! The CPU's `ModelRunner`.
 
+mod input;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Mutex;
 
-use engine::runner::{ModelRunner, RunnerLimits, StepError, StepRow, TokenId};
-use engine::sampling::sample;
-use kernels::{BLOCK_LEN, Span};
+use engine::runner::{
+    ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError, StepRow, TokenId, Want,
+};
+use engine::token_pool::TokenPool;
+use kernels::Span;
 
 use crate::decoder::{Batch, Decoder};
 
-/// Which positions of a row logits are wanted of.
+pub use self::input::Input;
+
+/// Which positions logits are wanted of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
-    /// The row's last.
+    /// Each input's last.
     Last,
     /// Every one.
     All,
 }
 
-/// Runs a dense decoder on the CPU.
+/// Runs a dense decoder on the CPU. `launch` waits for the result: `engine::ComputeThread` is what lets the engine go on
+/// meanwhile.
 pub struct CpuRunner {
     decoder: Decoder,
     limits: RunnerLimits,
+    pool: TokenPool,
+    /// The outcomes of steps that were launched and not collected yet.
+    outcomes: VecDeque<Vec<RowOutcome>>,
     num_parameters: u64,
     weight_bytes: u64,
 }
@@ -35,6 +47,8 @@ impl CpuRunner {
         Self {
             decoder,
             limits,
+            pool: TokenPool::default(),
+            outcomes: VecDeque::new(),
             num_parameters,
             weight_bytes,
         }
@@ -60,97 +74,121 @@ impl CpuRunner {
         self.decoder.cpu().isa().name()
     }
 
-    /// Computes all rows as `step` does, and returns logits (`vocab_len` each) instead of tokens: row after row, and within
-    /// a row position after position.
+    /// Computes all inputs as a step does, and returns logits (`vocab_len` each) instead of tokens: input after input, and
+    /// within an input position after position.
     pub fn logits(
         &mut self,
-        rows: &[StepRow<'_>],
+        inputs: &[Input<'_>],
         positions: Positions,
     ) -> Result<Vec<Vec<f32>>, StepError> {
-        let wanted = |first: usize, len: usize| match positions {
-            Positions::Last => first + len - 1..first + len,
-            Positions::All => first..first + len,
+        for (index, input) in inputs.iter().enumerate() {
+            input
+                .check(&self.limits)
+                .map_err(|reason| StepError::Failed(format!("input {index}: {reason}")))?;
+        }
+        let wanted = |input: &Input<'_>| match positions {
+            Positions::Last => input.tokens.len() - 1..input.tokens.len(),
+            Positions::All => 0..input.tokens.len(),
         };
-        let logits = self.compute(rows, |_, first, len| wanted(first, len).collect())?;
-        Ok(logits
-            .chunks_exact(self.limits.vocab_len)
-            .map(<[f32]>::to_vec)
-            .collect())
+        let inputs: Vec<_> = inputs.iter().map(|input| (*input, wanted(input))).collect();
+        let logits = self.forward(&inputs);
+        let rows = logits.chunks_exact(self.limits.vocab_len);
+        Ok(rows.map(<[f32]>::to_vec).collect())
     }
 
-    /// Runs the decoder; `wanted` gives, for a row, its first token's index and its length, the indices of the logits to return.
-    fn compute(
-        &mut self,
-        rows: &[StepRow<'_>],
-        wanted: impl Fn(&StepRow<'_>, usize, usize) -> Vec<usize>,
-    ) -> Result<Vec<f32>, StepError> {
-        for (index, row) in rows.iter().enumerate() {
-            self.check(row)
-                .map_err(|reason| StepError::Failed(format!("row {index}: {reason}")))?;
+    /// Runs the decoder over sound inputs; logits come of the tokens of each that are named beside it.
+    fn forward(&mut self, inputs: &[(Input<'_>, Range<usize>)]) -> Vec<f32> {
+        if inputs.is_empty() {
+            return Vec::new();
         }
-        let blocks: Vec<Vec<u32>> = rows
-            .iter()
-            .map(|row| row.blocks.iter().map(|block| block.0).collect())
-            .collect();
+        let block_ids = |input: &Input<'_>| input.blocks.iter().map(|block| block.0).collect();
+        let blocks: Vec<Vec<u32>> = inputs.iter().map(|(input, _)| block_ids(input)).collect();
         let mut batch = Batch {
             tokens: Vec::new(),
-            spans: Vec::with_capacity(rows.len()),
+            spans: Vec::with_capacity(inputs.len()),
         };
         let mut indices = Vec::new();
-        for (row, blocks) in rows.iter().zip(&blocks) {
-            let (first_row, len) = (batch.tokens.len(), row.tokens.len());
-            indices.extend(wanted(row, first_row, len));
-            batch.tokens.extend_from_slice(row.tokens);
+        for ((input, wanted), blocks) in inputs.iter().zip(&blocks) {
+            let first_row = batch.tokens.len();
+            indices.extend(wanted.clone().map(|offset| first_row + offset));
+            batch.tokens.extend_from_slice(input.tokens);
             batch.spans.push(Span {
                 first_row,
-                len,
-                start: row.start,
+                len: input.tokens.len(),
+                start: input.start,
                 blocks,
             });
         }
-        Ok(self.decoder.forward(&batch, &indices))
+        self.decoder.forward(&batch, &indices)
     }
 
-    /// A wrong row is a fault of the engine, but it must not take down the process.
-    fn check(&self, row: &StepRow<'_>) -> Result<(), String> {
-        let limits = &self.limits;
-        let end = row.start.saturating_add(row.tokens.len());
-        if row.tokens.is_empty() {
-            return Err("it has no tokens".to_owned());
+    /// Computes the rows that can be computed, whatever the others are, and chooses their tokens.
+    fn compute(&mut self, rows: &[StepRow<'_>]) -> Vec<RowOutcome> {
+        let tokens = self.tokens_of(rows);
+        let mut sound = Vec::with_capacity(rows.len());
+        let mut inputs = Vec::with_capacity(rows.len());
+        for (row, tokens) in rows.iter().zip(&tokens) {
+            let Ok(tokens) = tokens else { continue };
+            let input = Input {
+                tokens,
+                start: row.start,
+                blocks: row.blocks,
+            };
+            sound.push(row);
+            inputs.push((input, wanted_of(row)));
         }
-        if end > limits.max_model_len {
-            return Err(format!(
-                "it ends at position {end}, the longest sequence is {}",
-                limits.max_model_len
-            ));
+        let logits = self.forward(&inputs);
+        let mut outcomes = self.choose(&sound, &logits);
+        let outcome = |(row, tokens): (&StepRow<'_>, Result<_, String>)| match tokens {
+            Err(why) => RowOutcome::Failed(why),
+            Ok(_) => outcomes.remove(&row.slot).expect("a sound row has one"),
+        };
+        rows.iter().zip(tokens).map(outcome).collect()
+    }
+
+    /// The tokens of each row, or why it cannot be computed.
+    fn tokens_of(&self, rows: &[StepRow<'_>]) -> Vec<Result<Vec<TokenId>, String>> {
+        let mut slots = HashSet::new();
+        let tokens = |row: &StepRow<'_>| match slots.insert(row.slot) {
+            true => input::tokens_of(row, &self.pool, &self.limits),
+            false => Err(format!("slot {} has a row already", row.slot.0)),
+        };
+        rows.iter().map(tokens).collect()
+    }
+
+    /// Chooses the tokens of all rows side by side. `logits` has those that they want, row after row.
+    fn choose(&mut self, rows: &[&StepRow<'_>], logits: &[f32]) -> HashMap<SlotId, RowOutcome> {
+        let vocab_len = self.limits.vocab_len;
+        let mut rest = logits;
+        let mut wanting = HashMap::with_capacity(rows.len());
+        for &row in rows {
+            let (own, others) = rest.split_at(wanted_of(row).len() * vocab_len);
+            rest = others;
+            wanting.insert(row.slot, (row, own));
         }
-        if row.blocks.len() < end.div_ceil(BLOCK_LEN) {
-            return Err(format!(
-                "{} blocks do not hold {end} tokens",
-                row.blocks.len()
-            ));
-        }
-        if let Some(block) = row
-            .blocks
-            .iter()
-            .find(|block| block.0 as usize >= limits.num_blocks)
-        {
-            return Err(format!(
-                "block {} is not among the {}",
-                block.0, limits.num_blocks
-            ));
-        }
-        match row
-            .tokens
-            .iter()
-            .find(|token| **token as usize >= limits.vocab_len)
-        {
-            Some(token) => Err(format!(
-                "token {token} is not in the vocabulary of {}",
-                limits.vocab_len
-            )),
-            None => Ok(()),
-        }
+        let slots = self.pool.slots_mut();
+        let choices: Vec<_> = slots
+            .filter_map(|(id, slot)| Some((Mutex::new(slot), wanting.remove(&id)?)))
+            .collect();
+        let outcomes = Mutex::new(HashMap::with_capacity(choices.len()));
+        self.decoder.cpu().team().for_each(choices.len(), |index| {
+            let (slot, (row, logits)) = &choices[index];
+            let mut slot = slot.lock().expect("a slot is in one row");
+            let outcome = slot.choose(row, logits.chunks_exact(vocab_len));
+            let mut outcomes = outcomes.lock().expect(UNHARMED);
+            outcomes.insert(row.slot, outcome);
+        });
+        outcomes.into_inner().expect(UNHARMED)
+    }
+}
+
+const UNHARMED: &str = "a sampler that panicked ended the step";
+
+/// The tokens of a row, drafts among them, after which one is to be chosen.
+fn wanted_of(row: &StepRow<'_>) -> Range<usize> {
+    match row.want {
+        Want::Nothing => 0..0,
+        Want::Token | Want::TokenAmong(_) => row.len - 1..row.len + row.drafts.len(),
     }
 }
 
@@ -159,29 +197,15 @@ impl ModelRunner for CpuRunner {
         &self.limits
     }
 
-    fn step(&mut self, rows: &[StepRow<'_>]) -> Result<Vec<Option<TokenId>>, StepError> {
-        let last =
-            |row: &StepRow<'_>, first: usize, len: usize| row.sample.map(|_| first + len - 1);
-        let logits = self.compute(rows, |row, first, len| {
-            last(row, first, len).into_iter().collect()
-        })?;
-        let vocab_len = self.limits.vocab_len;
-        let sampling: Vec<_> = rows
-            .iter()
-            .enumerate()
-            .filter_map(|(i, row)| Some((i, row, row.sample?)))
-            .collect();
-        let tokens = Mutex::new(vec![None; rows.len()]);
-        self.decoder.cpu().team().for_each(sampling.len(), |index| {
-            let (row_index, row, params) = sampling[index];
-            let logits = &logits[index * vocab_len..][..vocab_len];
-            let token = sample(logits, params, row.start + row.tokens.len());
-            tokens
-                .lock()
-                .expect("a sampler that panicked ended the step")[row_index] = Some(token);
-        });
-        Ok(tokens
-            .into_inner()
-            .expect("a sampler that panicked ended the step"))
+    fn launch(&mut self, step: &Step<'_>) {
+        for admission in step.admissions {
+            self.pool.admit(admission);
+        }
+        let outcomes = self.compute(step.rows);
+        self.outcomes.push_back(outcomes);
+    }
+
+    fn collect(&mut self) -> Result<Vec<RowOutcome>, StepError> {
+        Ok(self.outcomes.pop_front().expect("a step was launched"))
     }
 }

@@ -39,9 +39,9 @@ pub use bindings::routing::{ModelCard, Request, Response, Route, ServerInfo};
 pub use bindings::shaping::Caller;
 pub use bindings::templating::ModelTemplate;
 pub use bindings::types::{
-    ApiError, ChoiceDelta, ChoiceFinish, Conversation, Delta, Event, FinishReason, Header,
-    InferenceRequest, Input, Message, Sampling, Tool, ToolCall, ToolCallArguments, ToolCallStart,
-    ToolChoice, Usage,
+    ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Constraint, Conversation, Delta, Event,
+    FinishReason, Header, InferenceRequest, Input, Message, PositionLogprobs, Sampling,
+    TokenLogprob, Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice, Usage,
 };
 pub use counters::{FaultStats, PhaseStats, PluginStats};
 pub use error::{Fault, Phase, PluginError, SandboxError};

@@ -10,6 +10,8 @@ const MESSAGE_BYTES: usize = 4 << 10;
 const WORD_BYTES: usize = 256;
 const RETRY_AFTER_MS: u32 = 3_600_000;
 const MAX_ROUTES: usize = 256;
+const MAX_LOGPROBS: u32 = 20;
+const MAX_CACHE_SALT_BYTES: usize = 256;
 
 /// Headers that the host writes itself, or that would change how the bytes are framed.
 const HOST_HEADERS: [&str; 5] = [
@@ -133,6 +135,13 @@ pub(crate) fn request(request: InferenceRequest) -> Result<InferenceRequest, Str
     if request.inputs.iter().any(empty_chat) {
         return Err("a conversation needs at least one message".into());
     }
+    if let Some(salt) = &request.cache_salt
+        && salt.len() > MAX_CACHE_SALT_BYTES
+    {
+        return Err(format!(
+            "`cache-salt` must have at most {MAX_CACHE_SALT_BYTES} bytes"
+        ));
+    }
     match out_of_range(&request.sampling) {
         Some((field, range)) => Err(format!("`sampling.{field}` must be {range}")),
         None => Ok(request),
@@ -181,6 +190,11 @@ fn out_of_range(sampling: &Sampling) -> Option<(&'static str, &'static str)> {
                 .all(|(_, x)| (-100.0..=100.0).contains(x)),
             "logit-bias",
             "from -100 to 100",
+        ),
+        (
+            sampling.logprobs.is_none_or(|len| len <= MAX_LOGPROBS),
+            "logprobs",
+            "from 0 to 20",
         ),
     ];
     checks

@@ -1,13 +1,18 @@
 //! What every request shares.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::available_parallelism,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use engine::EngineHandle;
 use sandbox::{ModelCard, ModelTemplate, PluginSet, Registry, Sandbox};
-use text::Tokenizer;
+use text::{Grammars, Tokenizer};
+use tokio::sync::Semaphore;
 
 use crate::{auth::ApiKeys, metrics::Metrics, sampling::SamplingDefaults};
 
@@ -33,6 +38,8 @@ pub struct Settings {
     pub api_keys: ApiKeys,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// How long a request may take before it is given up; `None`: as long as it likes.
+    pub request_timeout: Option<Duration>,
 }
 
 /// The running server: plugins, model, engine.
@@ -44,6 +51,9 @@ pub struct App {
     pub(crate) engine: EngineHandle,
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
+    grammars: OnceLock<Grammars>,
+    /// Who may compile a form now: it keeps a core busy, and others' tokens need those too.
+    pub(crate) compilers: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -72,6 +82,7 @@ impl App {
             max_model_len: engine.limits().max_sequence_len() as u32,
             root: root.to_owned(),
         };
+        let num_compilers = available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let models = names.iter().map(card).collect();
         let plugins = Registry::new(plugins);
         Self {
@@ -82,8 +93,24 @@ impl App {
             engine,
             settings,
             metrics: Metrics::new(),
+            grammars: OnceLock::new(),
+            compilers: Arc::new(Semaphore::new(num_compilers)),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// What forms of answers are compiled with: made when one is first asked for, so that no start waits for it.
+    pub(crate) fn grammars(&self) -> Result<&Grammars, text::Error> {
+        if let Some(grammars) = self.grammars.get() {
+            return Ok(grammars);
+        }
+        let Model {
+            tokenizer,
+            end_tokens,
+            ..
+        } = &self.model;
+        let grammars = Grammars::new(tokenizer, end_tokens, self.engine.limits().vocab_len)?;
+        Ok(self.grammars.get_or_init(|| grammars))
     }
 
     /// From now on `/ready` says no, so that a load balancer sends nothing more.

@@ -1,5 +1,7 @@
 //! A request's sequences while they run: tokens become text, text becomes answer, reasoning and tool calls.
 
+mod logprobs;
+
 use std::{
     future::poll_fn,
     sync::Arc,
@@ -7,11 +9,11 @@ use std::{
     time::Instant,
 };
 
-use engine::Generation;
+use engine::{ChosenToken, Generation, GenerationFailed};
 use http::StatusCode;
 use sandbox::{
-    ApiError, ChoiceDelta, ChoiceFinish, Delta, Event, FinishReason, Parser, TemplateInstance,
-    Usage,
+    ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Delta, Event, FinishReason, Parser,
+    TemplateInstance, Usage,
 };
 use text::{Detokenizer, Specials, StopStrings};
 
@@ -35,6 +37,8 @@ struct Choice {
 
 struct Running {
     generation: Generation,
+    /// Whether this is the first sample of its prompt, whose share of the cache counts for the request.
+    is_first: bool,
     detokenizer: Detokenizer,
     stop: StopStrings,
     parser: Option<Parser>,
@@ -68,21 +72,26 @@ impl Generating {
         }
     }
 
-    /// The next choice. `parser` belongs to `template`.
-    pub(crate) fn add(&mut self, generation: Generation, stop: &[String], parser: Option<Parser>) {
-        self.usage.prompt_tokens += generation.prompt_len() as u32;
-        self.app.metrics.prompt(generation.prompt_len());
-        let running = Running {
-            generation,
-            detokenizer: Detokenizer::new(self.app.model.tokenizer.clone(), Specials::Drop),
-            stop: StopStrings::new(stop),
-            parser,
-            calls_tools: false,
-            is_reasoning: false,
-        };
-        self.choices.push(Choice {
-            running: Some(running),
-        });
+    /// The next choices: all samples of one prompt. `parsers`, where there are any, belong to `template`.
+    pub(crate) fn add(&mut self, samples: Vec<Generation>, stop: &[String], parsers: Vec<Parser>) {
+        let prompt_len = samples.first().map_or(0, Generation::prompt_len);
+        self.usage.prompt_tokens += prompt_len as u32;
+        self.app.metrics.prompt(prompt_len);
+        let mut parsers = parsers.into_iter();
+        for (sample, generation) in samples.into_iter().enumerate() {
+            let running = Running {
+                generation,
+                is_first: sample == 0,
+                detokenizer: Detokenizer::new(self.app.model.tokenizer.clone(), Specials::Drop),
+                stop: StopStrings::new(stop),
+                parser: parsers.next(),
+                calls_tools: false,
+                is_reasoning: false,
+            };
+            self.choices.push(Choice {
+                running: Some(running),
+            });
+        }
     }
 
     /// Tokens so far.
@@ -108,14 +117,7 @@ impl Generating {
                 continue;
             };
             match running.generation.poll_next(context, &mut batch) {
-                Poll::Ready(true) => return Poll::Ready((index, batch)),
-                // The engine ended without a last word: its thread is gone.
-                Poll::Ready(false) => {
-                    return Poll::Ready((
-                        index,
-                        vec![engine::Event::Failed(engine::GenerationFailed::Stopped)],
-                    ));
-                }
+                Poll::Ready(_) => return Poll::Ready((index, batch)),
                 Poll::Pending => {}
             }
         }
@@ -134,9 +136,15 @@ impl Generating {
                 return Ok(());
             };
             match event {
+                engine::Event::Started { cached_len } => {
+                    if running.is_first {
+                        self.usage.cached_tokens += cached_len as u32;
+                    }
+                }
                 engine::Event::Token(token) => {
                     self.usage.completion_tokens += 1;
-                    let checked = running.stop.push(&running.detokenizer.push(token));
+                    let checked = running.stop.push(&running.detokenizer.push(token.id));
+                    self.report_logprobs(choice, &token, events);
                     if checked.stopped {
                         self.end(
                             choice,
@@ -152,13 +160,15 @@ impl Generating {
                 }
                 engine::Event::Finished { reason, stop_token } => {
                     self.usage.completion_tokens += u32::from(stop_token.is_some());
+                    if let Some(token) = stop_token {
+                        self.report_logprobs(choice, &token, events);
+                    }
                     self.end(choice, End::Engine(reason), events).await?;
                 }
                 engine::Event::Failed(failure) => {
-                    return Err(error::refusal(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        failure.to_string(),
-                    ));
+                    self.choices[choice].running = None;
+                    self.app.metrics.finished("error");
+                    return Err(failed(&failure));
                 }
             }
         }
@@ -269,6 +279,17 @@ impl Generating {
         }));
     }
 
+    /// Tells how likely a token was, where the request asks.
+    fn report_logprobs(&self, choice: usize, token: &ChosenToken, events: &mut Vec<Event>) {
+        let Some(position) = logprobs::position(&self.app.model.tokenizer, token) else {
+            return;
+        };
+        events.push(Event::Logprobs(ChoiceLogprobs {
+            choice: choice as u32,
+            tokens: vec![position],
+        }));
+    }
+
     fn observe(&mut self, batch: &[engine::Event]) {
         let len = batch
             .iter()
@@ -290,6 +311,18 @@ impl Generating {
         metrics.tokens(len, gap);
         self.last_tokens = Some(now);
     }
+}
+
+/// What the client is told of a lost sequence. A request that ran into its deadline would do so again.
+fn failed(failure: &GenerationFailed) -> ApiError {
+    let status = match failure {
+        GenerationFailed::Step(_) | GenerationFailed::Constraint(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        GenerationFailed::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        GenerationFailed::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    error::refusal(status, failure.to_string())
 }
 
 impl Drop for Generating {

@@ -3,6 +3,7 @@
 mod app;
 mod auth;
 mod body;
+mod constraint;
 mod cors;
 mod error;
 mod generating;

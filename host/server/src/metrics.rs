@@ -1,15 +1,12 @@
 //! What `/metrics` shows, under vLLM's names where it has one, so that dashboards and autoscalers made for it fit.
 
+mod engine;
+
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{
-        counter::{ConstCounter, Counter},
-        family::Family,
-        gauge::ConstGauge,
-        histogram::Histogram,
-    },
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
@@ -120,30 +117,7 @@ pub(crate) fn render(app: &App) -> String {
     let mut registry =
         Registry::with_labels([("model_name".into(), app.models[0].id.clone().into())].into_iter());
     let metrics = &app.metrics;
-    let engine = app.engine.stats();
-    let num_blocks = app.engine.limits().num_blocks;
-    let gauge = |value: usize| ConstGauge::new(value as i64);
-    registry.register(
-        "vllm:num_requests_running",
-        "Sequences that take part in steps",
-        gauge(engine.running),
-    );
-    registry.register(
-        "vllm:num_requests_waiting",
-        "Sequences that wait for a place or for blocks",
-        gauge(engine.waiting),
-    );
-    let used = ConstGauge::new(engine.used_blocks as f64 / num_blocks as f64);
-    registry.register(
-        "vllm:kv_cache_usage_perc",
-        "Share of the cache's blocks that sequences own, 0 to 1",
-        used,
-    );
-    registry.register(
-        "vllm:num_preemptions",
-        "Sequences put back because blocks ran out",
-        ConstCounter::new(engine.preemptions),
-    );
+    engine::register(&mut registry, &app.engine);
     registry.register(
         "vllm:prompt_tokens",
         "Tokens of the prompts taken on",
@@ -177,22 +151,6 @@ pub(crate) fn render(app: &App) -> String {
         "From arrival to the last byte",
         seconds,
         metrics.e2e_latency.clone(),
-    );
-    registry.register(
-        "host_kv_blocks_used",
-        "Cache blocks that sequences own",
-        gauge(engine.used_blocks),
-    );
-    registry.register("host_kv_blocks", "Cache blocks in all", gauge(num_blocks));
-    registry.register(
-        "host_engine_steps",
-        "Steps executed",
-        ConstCounter::new(engine.steps),
-    );
-    registry.register(
-        "host_engine_computed_tokens",
-        "Tokens computed, prompts and answers",
-        ConstCounter::new(engine.computed_tokens),
     );
     registry.register(
         "host_http_responses",

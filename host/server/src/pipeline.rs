@@ -9,7 +9,7 @@ use sandbox::{ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSe
 use crate::{
     app::{App, unix_seconds},
     body::{self, Body},
-    cors, error,
+    constraint, cors, error,
     generating::Generating,
     health, prompt, reply, request_id, routes,
     sampling::SamplingPlan,
@@ -106,8 +106,19 @@ async fn start(
             .await
             .map_err(|error| error::of_plugin(&error))??;
     }
+    check_num_choices(app, &request)?;
     let model = &app.model;
-    let plan = SamplingPlan::new(&request, &model.sampling_defaults, &model.end_tokens)?;
+    let constraint = match &request.sampling.constraint {
+        Some(form) => Some(constraint::compile(app, form).await?),
+        None => None,
+    };
+    let plan = SamplingPlan::new(
+        &request,
+        &model.sampling_defaults,
+        &model.end_tokens,
+        constraint,
+        app.settings.request_timeout.map(|limit| arrival.at + limit),
+    )?;
     let mut generating = Generating::new(app.clone(), arrival.clone());
     for input in &request.inputs {
         let prompt = prompt::read(
@@ -115,6 +126,7 @@ async fn start(
             plugins,
             &request.model,
             input,
+            request.n,
             &mut generating.template,
             caller,
         )
@@ -124,13 +136,31 @@ async fn start(
             prompt.param,
             app.engine.limits().max_sequence_len(),
         )?;
-        let generation = app
+        let samples = app
             .engine
-            .submit(tokens)
+            .submit(tokens, request.n as usize)
             .map_err(|error| prompt::refused(&error, prompt.param))?;
-        generating.add(generation, &request.sampling.stop, prompt.parser);
+        generating.add(samples, &request.sampling.stop, prompt.parsers);
     }
     Ok(generating)
+}
+
+/// More choices than the server can ever hold would be told to come back later, for ever.
+fn check_num_choices(app: &App, request: &InferenceRequest) -> Result<(), ApiError> {
+    let limit = app.engine.max_sequences();
+    let num_choices = request.inputs.len().saturating_mul(request.n as usize);
+    if num_choices <= limit {
+        return Ok(());
+    }
+    let message = format!(
+        "the request asks for {num_choices} choices ({} prompts, n = {}); this server holds at most {limit} at a time: split it",
+        request.inputs.len(),
+        request.n
+    );
+    Err(error::invalid(
+        if request.n > 1 { "n" } else { "prompt" },
+        message,
+    ))
 }
 
 /// An answer that the router made by itself.

@@ -9,11 +9,11 @@ use crate::{
     error::{self, coded, invalid, overloaded, refusal},
 };
 
-/// A prompt, and who reads the model's answer to it.
+/// A prompt, and who reads the model's answers to it.
 pub(crate) struct Prompt {
     pub(crate) tokens: Vec<u32>,
-    /// Only the answer to a conversation has reasoning and tool calls in it.
-    pub(crate) parser: Option<Parser>,
+    /// One for each sample of a conversation: only answers to those have reasoning and tool calls in them.
+    pub(crate) parsers: Vec<Parser>,
     /// The client's field that the prompt came from, to be named where it is refused.
     pub(crate) param: &'static str,
 }
@@ -27,12 +27,13 @@ fn param_of(input: &Input) -> &'static str {
 }
 
 /// Renders a conversation, tokenises a text, takes tokens as they are. The first conversation of a request starts the
-/// template's instance, which the others and all parsers share.
+/// template's instance, which the others and the parsers of all `num_samples` answers to each share.
 pub(crate) async fn read(
     app: &App,
     plugins: &PluginSet,
     model: &str,
     input: &Input,
+    num_samples: u32,
     template: &mut Option<TemplateInstance>,
     caller: &Caller,
 ) -> Result<Prompt, ApiError> {
@@ -54,12 +55,15 @@ pub(crate) async fn read(
                 .render(&app.model_template(model), conversation)
                 .await
                 .map_err(failed)??;
-            let parser = instance.parser(conversation, &text).await.map_err(failed)?;
+            let mut parsers = Vec::new();
+            for _ in 0..num_samples {
+                parsers.push(instance.parser(conversation, &text).await.map_err(failed)?);
+            }
             // The template has written what begins a sequence; the tokenizer must not add it again.
             let tokens = tokenise(app, text, text::Tokenizer::encode, param).await?;
             Ok(Prompt {
                 tokens,
-                parser: Some(parser),
+                parsers,
                 param,
             })
         }
@@ -67,13 +71,13 @@ pub(crate) async fn read(
             let tokens = tokenise(app, text.clone(), text::Tokenizer::encode_prompt, param).await?;
             Ok(Prompt {
                 tokens,
-                parser: None,
+                parsers: Vec::new(),
                 param,
             })
         }
         Input::Tokens(tokens) => Ok(Prompt {
             tokens: tokens.clone(),
-            parser: None,
+            parsers: Vec::new(),
             param,
         }),
     }
@@ -111,6 +115,7 @@ pub(crate) fn refused(error: &SubmitError, param: &str) -> ApiError {
         SubmitError::PromptTooLong { .. } => {
             coded("context_length_exceeded", invalid(param, message))
         }
+        SubmitError::InvalidParam(fault) => invalid(fault.param, message),
         SubmitError::Overloaded { .. } => overloaded(message),
         SubmitError::Stopped => refusal(StatusCode::SERVICE_UNAVAILABLE, message),
     }

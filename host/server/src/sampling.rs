@@ -1,7 +1,9 @@
-//! From a request's sampling record to the engine's, refusing what the engine lacks: nothing is ignored silently.
+//! From a plugin's request record to the engine's.
 
-use engine::SamplingParams;
-use sandbox::{ApiError, InferenceRequest, Sampling};
+use std::time::Instant;
+
+use engine::{CacheScope, SamplingParams, constraint::Constraint};
+use sandbox::{ApiError, InferenceRequest};
 
 use crate::{error::invalid, request_id::random_u64};
 
@@ -18,56 +20,59 @@ pub struct SamplingDefaults {
     pub min_p: f32,
 }
 
-/// How one request's tokens are chosen, before its prompt is known.
+/// What the engine is asked for, before a prompt is known.
 pub(crate) struct SamplingPlan {
-    base: SamplingParams,
-    min_tokens: usize,
-    stop_token_ids: Vec<u32>,
+    sampling: SamplingParams,
     max_tokens: Option<usize>,
+    priority: i32,
+    scope: CacheScope,
+    deadline: Option<Instant>,
+    constraint: Option<Box<dyn Constraint>>,
 }
 
 impl SamplingPlan {
-    /// Checks the ranges again, as a plugin may have written them.
+    /// `constraint` holds each answer to its form. Ranges are left to the engine, but for those that it does not know of.
     pub(crate) fn new(
         request: &InferenceRequest,
         defaults: &SamplingDefaults,
         end_tokens: &[u32],
+        constraint: Option<Box<dyn Constraint>>,
+        deadline: Option<Instant>,
     ) -> Result<Self, ApiError> {
-        let sampling = &request.sampling;
-        refuse_unsupported(request)?;
-        let temperature =
-            within("temperature", sampling.temperature, 0.0..=2.0)?.unwrap_or(defaults.temperature);
-        let top_p = within("top_p", sampling.top_p, 0.0..=1.0)?.unwrap_or(defaults.top_p);
-        if top_p == 0.0 {
-            return Err(invalid(
-                "top_p",
-                "top_p must be above 0 and at most 1, got 0",
-            ));
+        let asked = &request.sampling;
+        if asked.ignore_eos && constraint.is_some() {
+            let message = "ignore_eos cannot be kept for an answer that has a form, which says itself where it may end";
+            return Err(invalid("ignore_eos", message));
         }
-        let min_p = within("min_p", sampling.min_p, 0.0..=1.0)?.unwrap_or(defaults.min_p);
-        if sampling.max_tokens == Some(0) {
-            return Err(invalid(
-                "max_tokens",
-                "max_tokens must be at least 1, got 0",
-            ));
-        }
-        let end_tokens = if sampling.ignore_eos { &[] } else { end_tokens };
+        let end_tokens = if asked.ignore_eos { &[] } else { end_tokens };
+        let sampling = SamplingParams {
+            temperature: asked.temperature.unwrap_or(defaults.temperature),
+            top_p: asked.top_p.unwrap_or(defaults.top_p),
+            top_k: asked.top_k.map_or(defaults.top_k, |k| k as usize),
+            min_p: asked.min_p.unwrap_or(defaults.min_p),
+            repetition_penalty: asked.repetition_penalty.unwrap_or(1.0),
+            presence_penalty: asked.presence_penalty.unwrap_or(0.0),
+            frequency_penalty: asked.frequency_penalty.unwrap_or(0.0),
+            logit_bias: asked.logit_bias.clone(),
+            seed: asked.seed.map_or_else(random_u64, |seed| seed as u64),
+            logprobs: asked.logprobs.map(|len| len as usize),
+            stop_token_ids: [end_tokens, &asked.stop_token_ids].concat(),
+            min_tokens: asked.min_tokens as usize,
+        };
         Ok(Self {
-            base: SamplingParams {
-                temperature,
-                top_p,
-                top_k: sampling.top_k.map_or(defaults.top_k, |k| k as usize),
-                min_p,
-                seed: sampling.seed.map_or_else(random_u64, |seed| seed as u64),
-                ..SamplingParams::default()
+            sampling,
+            max_tokens: asked.max_tokens.map(|len| len as usize),
+            priority: request.priority,
+            scope: CacheScope {
+                adapter: None,
+                salt: request.cache_salt.clone(),
             },
-            min_tokens: sampling.min_tokens as usize,
-            stop_token_ids: [end_tokens, &sampling.stop_token_ids].concat(),
-            max_tokens: sampling.max_tokens.map(|len| len as usize),
+            deadline,
+            constraint,
         })
     }
 
-    /// The engine's request for one sample of a prompt, which came from the client's field `param`.
+    /// The engine's request for a prompt, which came from the client's field `param`.
     ///
     /// Fails where prompt and answer together exceed the context, as OpenAI's servers do, instead of cutting the answer.
     pub(crate) fn for_prompt(
@@ -90,69 +95,14 @@ impl SamplingPlan {
                 invalid(param, message),
             ));
         }
-        let mut sampling = self.base.clone();
-        if self.min_tokens > 0 {
-            sampling.forbidden.clone_from(&self.stop_token_ids);
-            sampling.forbidden_before = prompt.len() + self.min_tokens;
-        }
         Ok(engine::Request {
-            max_tokens: self.max_tokens.unwrap_or(room),
-            stop_token_ids: self.stop_token_ids.clone(),
             prompt,
-            sampling,
+            sampling: self.sampling.clone(),
+            max_tokens: self.max_tokens.unwrap_or(room),
+            priority: self.priority,
+            deadline: self.deadline,
+            scope: self.scope.clone(),
+            constraint: self.constraint.as_ref().map(|constraint| constraint.fork()),
         })
-    }
-}
-
-fn within(
-    name: &str,
-    value: Option<f32>,
-    range: std::ops::RangeInclusive<f32>,
-) -> Result<Option<f32>, ApiError> {
-    match value {
-        Some(value) if !range.contains(&value) => {
-            let (low, high) = range.into_inner();
-            Err(invalid(
-                name,
-                format!("{name} must be between {low} and {high}, got {value}"),
-            ))
-        }
-        value => Ok(value),
-    }
-}
-
-fn refuse_unsupported(request: &InferenceRequest) -> Result<(), ApiError> {
-    let Sampling {
-        repetition_penalty,
-        presence_penalty,
-        frequency_penalty,
-        logit_bias,
-        logprobs,
-        ..
-    } = &request.sampling;
-    let asked = [
-        ("n", request.n != 1),
-        (
-            "repetition_penalty",
-            repetition_penalty.is_some_and(|penalty| penalty != 1.0),
-        ),
-        (
-            "presence_penalty",
-            presence_penalty.is_some_and(|penalty| penalty != 0.0),
-        ),
-        (
-            "frequency_penalty",
-            frequency_penalty.is_some_and(|penalty| penalty != 0.0),
-        ),
-        ("logit_bias", !logit_bias.is_empty()),
-        ("logprobs", logprobs.is_some()),
-        ("priority", request.priority != 0),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(invalid(
-            name,
-            format!("{name} is not supported yet: leave it out"),
-        )),
-        None => Ok(()),
     }
 }

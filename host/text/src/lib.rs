@@ -2,10 +2,12 @@
 
 mod detokenizer;
 mod error;
+mod grammar;
 mod stop;
 mod tokenizer;
 
 pub use detokenizer::Detokenizer;
 pub use error::Error;
+pub use grammar::{Allowed, Form, Grammar, GrammarError, Grammars};
 pub use stop::{Checked, StopStrings};
 pub use tokenizer::{GgufVocab, Specials, Tokenizer};

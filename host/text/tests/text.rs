@@ -4,6 +4,10 @@
 mod detokenizing;
 #[path = "text/encoding.rs"]
 mod encoding;
+#[path = "text/forms.rs"]
+mod forms;
+#[path = "text/refusing.rs"]
+mod refusing;
 #[path = "text/stopping.rs"]
 mod stopping;
 

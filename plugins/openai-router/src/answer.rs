@@ -4,29 +4,40 @@ use plugin_sdk::{ApiError, Event, FinishReason, Header, Reply, ServerInfo, Usage
 use serde::Serialize;
 
 /// Encodes one answer: chat or completion, whole or streamed.
-pub struct Answer(Box<dyn Reply>);
+pub struct Answer {
+    reply: Box<dyn Reply>,
+    form_field: &'static str,
+}
 
 impl Answer {
-    pub(crate) fn new(reply: impl Reply) -> Answer {
-        Answer(Box::new(reply))
+    /// `form_field` is where the client asks for the form of its answer.
+    pub(crate) fn new(reply: impl Reply, form_field: &'static str) -> Answer {
+        Answer {
+            reply: Box::new(reply),
+            form_field,
+        }
     }
 }
 
 impl Reply for Answer {
     fn headers(&self) -> Vec<Header> {
-        self.0.headers()
+        self.reply.headers()
     }
 
     fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
-        self.0.push(events)
+        self.reply.push(events)
     }
 
     fn finish(&mut self, usage: Usage) -> Vec<u8> {
-        self.0.finish(usage)
+        self.reply.finish(usage)
     }
 
-    fn fail(&mut self, error: ApiError) -> Vec<u8> {
-        self.0.fail(error)
+    fn fail(&mut self, mut error: ApiError) -> Vec<u8> {
+        // The host knows a form by the contract's name for it, not by the client's.
+        if error.param.as_deref() == Some("constraint") {
+            error.param = Some(self.form_field.to_owned());
+        }
+        self.reply.fail(error)
     }
 }
 

@@ -36,18 +36,14 @@ pub(crate) fn parse(
     let answer = match generation.stream {
         Some(options) => {
             let finish = settings.finish.unwrap_or(Finish::Separate);
-            Answer::new(stream::ChatStream::new(
-                &identity("chat.completion.chunk"),
-                options,
-                finish,
-                calls,
-            ))
+            let identity = identity("chat.completion.chunk");
+            let stream = stream::ChatStream::new(&identity, options, finish, calls);
+            Answer::new(stream, generation.form_field)
         }
-        None => Answer::new(whole::WholeChat::new(
-            identity("chat.completion"),
-            generation.n,
-            calls,
-        )),
+        None => {
+            let whole = whole::WholeChat::new(identity("chat.completion"), generation.n, calls);
+            Answer::new(whole, generation.form_field)
+        }
     };
     Ok(Outcome::Infer(convert::request(chat, generation), answer))
 }

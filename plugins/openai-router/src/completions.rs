@@ -34,9 +34,13 @@ pub(crate) fn parse(
     let answer = match generation.stream {
         Some(options) => {
             let finish = settings.finish.unwrap_or(Finish::Merged);
-            Answer::new(stream::CompletionStream::new(&identity, options, finish))
+            let stream = stream::CompletionStream::new(&identity, options, finish);
+            Answer::new(stream, generation.form_field)
         }
-        None => Answer::new(whole::WholeCompletion::new(identity, num_choices)),
+        None => {
+            let whole = whole::WholeCompletion::new(identity, num_choices);
+            Answer::new(whole, generation.form_field)
+        }
     };
     Ok(Outcome::Infer(
         convert::request(completion, generation),

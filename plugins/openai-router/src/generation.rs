@@ -31,6 +31,8 @@ pub(crate) struct Generation {
     pub(crate) priority: i32,
     pub(crate) cache_salt: Option<String>,
     pub(crate) sampling: Sampling,
+    /// The field that says which form the answer must have.
+    pub(crate) form_field: &'static str,
 }
 
 /// What a stream carries besides the answer.
@@ -62,6 +64,7 @@ impl Generation {
                 .unwrap_or(0),
             cache_salt: fields.read("cache_salt", read_cache_salt)?,
             sampling: sampling::read(fields)?,
+            form_field: constraint::field(fields),
         })
     }
 

@@ -1,8 +1,10 @@
 //! Feeding sequences to a runner the way an engine would.
 
-use engine::runner::{BlockId, ModelRunner, StepRow, TokenId};
+use engine::runner::{
+    Admission, BlockId, ModelRunner, RowOutcome, SlotId, Step, StepRow, TokenId, Want,
+};
 use engine::sampling::SamplingParams;
-use model::{CpuRunner, Positions};
+use model::{CpuRunner, Input, Positions};
 
 /// One sequence with blocks of its own.
 pub(crate) struct Feed {
@@ -26,13 +28,23 @@ impl Feed {
     }
 
     /// The next `len` tokens that were not computed yet.
-    pub(crate) fn row<'a>(&'a self, len: usize, sample: Option<&'a SamplingParams>) -> StepRow<'a> {
-        let tokens = &self.tokens[self.computed..][..len];
-        StepRow {
-            tokens,
+    pub(crate) fn input(&self, len: usize) -> Input<'_> {
+        Input {
+            tokens: &self.tokens[self.computed..][..len],
             start: self.computed,
             blocks: &self.blocks,
-            sample,
+        }
+    }
+
+    /// All tokens that were not computed yet, for the one after them.
+    fn row(&self, slot: SlotId) -> StepRow<'_> {
+        StepRow {
+            slot,
+            start: self.computed,
+            len: self.tokens.len() - self.computed,
+            drafts: &[],
+            blocks: &self.blocks,
+            want: Want::Token,
         }
     }
 }
@@ -46,11 +58,7 @@ pub(crate) fn logits_in_chunks(
     let mut logits = Vec::new();
     while feed.computed < feed.tokens.len() {
         let len = chunk_len.min(feed.tokens.len() - feed.computed);
-        logits.extend(
-            runner
-                .logits(&[feed.row(len, None)], Positions::All)
-                .unwrap(),
-        );
+        logits.extend(runner.logits(&[feed.input(len)], Positions::All).unwrap());
         feed.computed += len;
     }
     logits
@@ -58,16 +66,36 @@ pub(crate) fn logits_in_chunks(
 
 /// Lets every sequence grow by `count` greedy tokens, all in one batch, prompts whole.
 pub(crate) fn greedy(runner: &mut CpuRunner, feeds: &mut [Feed], count: usize) {
-    let params = SamplingParams::default();
+    let sampling = SamplingParams::default();
+    let admission = |(slot, feed)| {
+        let feed: &Feed = feed;
+        Admission {
+            slot: SlotId(slot),
+            tokens: &feed.tokens,
+            prompt_len: feed.tokens.len(),
+            sampling: &sampling,
+        }
+    };
+    runner.launch(&Step {
+        admissions: &(0..).zip(&*feeds).map(admission).collect::<Vec<_>>(),
+        rows: &[],
+    });
+    assert_eq!(runner.collect().unwrap(), []);
     for _ in 0..count {
-        let rows: Vec<StepRow<'_>> = feeds
-            .iter()
-            .map(|feed| feed.row(feed.tokens.len() - feed.computed, Some(&params)))
+        let rows: Vec<StepRow<'_>> = (0..)
+            .zip(&*feeds)
+            .map(|(slot, feed)| feed.row(SlotId(slot)))
             .collect();
-        let tokens = runner.step(&rows).unwrap();
-        for (feed, token) in feeds.iter_mut().zip(tokens) {
+        runner.launch(&Step {
+            admissions: &[],
+            rows: &rows,
+        });
+        for (feed, outcome) in feeds.iter_mut().zip(runner.collect().unwrap()) {
+            let RowOutcome::Chosen(tokens) = outcome else {
+                panic!("every row wants a token: {outcome:?}");
+            };
             feed.computed = feed.tokens.len();
-            feed.tokens.push(token.expect("every row was sampled"));
+            feed.tokens.extend(tokens.iter().map(|token| token.id));
         }
     }
 }

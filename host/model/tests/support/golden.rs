@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use engine::runner::StepRow;
-use model::{CpuRunner, KvMemory, OpenOptions, Positions, open};
+use model::{CpuRunner, Input, KvMemory, OpenOptions, Positions, open};
 use serde::Deserialize;
 
 use crate::feed::{Feed, greedy, logits_in_chunks};
@@ -86,16 +85,16 @@ pub(crate) fn check(name: &str) {
 
     // All prompts in one batch give the same bits again.
     let together = feeds(&golden);
-    let rows: Vec<StepRow<'_>> = together
+    let inputs: Vec<Input<'_>> = together
         .iter()
-        .map(|feed| feed.row(feed.tokens.len(), None))
+        .map(|feed| feed.input(feed.tokens.len()))
         .collect();
-    let batched = runner.logits(&rows, Positions::All).unwrap();
+    let batched = runner.logits(&inputs, Positions::All).unwrap();
     assert!(
         batched == whole.concat(),
         "{name}: a batch gives other bits"
     );
-    let last = runner.logits(&rows, Positions::Last).unwrap();
+    let last = runner.logits(&inputs, Positions::Last).unwrap();
     let expected: Vec<Vec<f32>> = whole
         .iter()
         .map(|logits| logits[logits.len() - 1].clone())

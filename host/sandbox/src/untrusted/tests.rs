@@ -40,9 +40,11 @@ fn plain_request() -> InferenceRequest {
             stop_token_ids: Vec::new(),
             ignore_eos: false,
             logprobs: None,
+            constraint: None,
         },
         stream: false,
         priority: 0,
+        cache_salt: None,
     }
 }
 
@@ -195,7 +197,7 @@ fn a_request_within_its_ranges_passes_unchanged() {
 #[test]
 fn a_sampling_field_out_of_range_is_named() {
     type Spoil = fn(&mut Sampling);
-    let spoilt: [(&str, Spoil); 8] = [
+    let spoilt: [(&str, Spoil); 9] = [
         ("temperature", |s| s.temperature = Some(f32::NAN)),
         ("temperature", |s| s.temperature = Some(2.1)),
         ("top-p", |s| s.top_p = Some(0.0)),
@@ -206,6 +208,7 @@ fn a_sampling_field_out_of_range_is_named() {
         ("presence-penalty", |s| s.presence_penalty = Some(f32::NAN)),
         ("frequency-penalty", |s| s.frequency_penalty = Some(2.5)),
         ("logit-bias", |s| s.logit_bias.push((3, f32::NEG_INFINITY))),
+        ("logprobs", |s| s.logprobs = Some(21)),
     ];
     for (field, spoil) in spoilt {
         let mut given = plain_request();
@@ -213,6 +216,16 @@ fn a_sampling_field_out_of_range_is_named() {
         let why = request(given).unwrap_err();
         assert!(why.contains(&format!("`sampling.{field}`")), "{why}");
     }
+}
+
+#[test]
+fn a_salt_has_a_length_that_can_be_kept_with_every_block() {
+    let salted = |len| InferenceRequest {
+        cache_salt: Some("s".repeat(len)),
+        ..plain_request()
+    };
+    assert!(request(salted(256)).is_ok());
+    assert!(request(salted(257)).unwrap_err().contains("`cache-salt`"));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sandbox::{
-    Caller, Conversation, Delta, Grants, InferenceRequest, Input, Limits, Loader, Message,
-    ModelCard, ModelTemplate, PluginSpec, Request, Router, Sampling, Sandbox, ServerInfo, Shaper,
-    Template, ToolChoice,
+    Caller, Constraint, Conversation, Delta, Grants, InferenceRequest, Input, Limits, Loader,
+    Message, ModelCard, ModelTemplate, PluginSpec, Request, Router, Sampling, Sandbox, ServerInfo,
+    Shaper, Template, ToolChoice,
 };
 
 /// Few instances, as each test makes its own sandbox; budgets long enough that only what is under test runs out.
@@ -89,10 +89,12 @@ pub(crate) fn inference(order: &str) -> InferenceRequest {
             stop: vec!["\n".into()],
             stop_token_ids: vec![9],
             ignore_eos: false,
-            logprobs: None,
+            logprobs: Some(3),
+            constraint: Some(Constraint::JsonSchema(r#"{"type":"object"}"#.into())),
         },
         stream: true,
         priority: -1,
+        cache_salt: Some("tenant".into()),
     }
 }
 

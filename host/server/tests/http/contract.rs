@@ -69,27 +69,6 @@ async fn several_prompts_of_one_request_each_get_their_own_choice() {
 }
 
 #[tokio::test]
-async fn what_the_engine_lacks_is_refused_by_name_and_never_ignored() {
-    let server = Server::start(Setup::default()).await;
-    for (param, value) in [
-        ("n", json!(2)),
-        ("presence_penalty", json!(0.5)),
-        ("frequency_penalty", json!(-0.5)),
-        ("repetition_penalty", json!(1.1)),
-        ("logit_bias", json!({"3": 1})),
-        ("logprobs", json!(true)),
-        ("priority", json!(1)),
-    ] {
-        let mut request = ask("demo", "hello");
-        request[param] = value;
-        let response = server.chat(request).await;
-        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{param}");
-        let body: Value = response.json().await.unwrap();
-        assert_eq!(body["error"]["param"], param, "{body}");
-    }
-}
-
-#[tokio::test]
 async fn a_prompt_and_answer_that_exceed_the_context_are_refused_with_the_numbers() {
     let server = Server::start(Setup::default()).await;
     for (words, max_tokens) in [(1000, 1), (1, 512)] {

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Gated, Plugins, SHIPPED, Server, Setup, ask, take_first_steps};
+use crate::support::{Plugins, SHIPPED, Server, Setup, ask, take_first_steps};
 
 /// Asserts the one error that a faulty plugin leads to.
 fn assert_blames(body: &str, plugin: &str, phase: &str) {
@@ -89,14 +89,10 @@ async fn a_template_that_fails_after_the_first_token_is_told_in_the_stream() {
         template: "hostile-template",
         ..SHIPPED
     };
-    let (open, runner) = Gated::new();
-    let server = Server::start_with(
-        Setup {
-            plugins,
-            ..Setup::default()
-        },
-        runner,
-    )
+    let (open, server) = Server::start_gated(Setup {
+        plugins,
+        ..Setup::default()
+    })
     .await;
     let mut request = ask("demo", "finish:trap");
     request["stream"] = json!(true);

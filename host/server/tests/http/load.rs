@@ -5,7 +5,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Gated, Server, Setup, ask, take_first_steps, wait_until};
+use crate::support::{Server, Setup, ask, take_first_steps, wait_until};
 
 #[tokio::test]
 async fn fifty_streams_at_once_each_get_their_own_answer() {
@@ -23,19 +23,15 @@ async fn fifty_streams_at_once_each_get_their_own_answer() {
 
 #[tokio::test]
 async fn one_request_too_many_gets_429_and_when_to_come_back() {
-    let (open, runner) = Gated::new();
     let engine = EngineConfig {
         max_num_seqs: 1,
-        max_num_batched_tokens: 64,
         max_num_queued_reqs: 1,
+        ..EngineConfig::default()
     };
-    let server = Server::start_with(
-        Setup {
-            engine,
-            ..Setup::default()
-        },
-        runner,
-    )
+    let (open, server) = Server::start_gated(Setup {
+        engine,
+        ..Setup::default()
+    })
     .await;
     // With two places and no step taken, two of three wait and the third is refused, whichever comes last.
     let mut asked: FuturesUnordered<_> = (0..3)
@@ -53,8 +49,7 @@ async fn one_request_too_many_gets_429_and_when_to_come_back() {
 
 /// Whether a client streams or not, its going away must be seen before its next token and not only at its end.
 async fn assert_leaving_frees_blocks(streams: bool) {
-    let (open, runner) = Gated::new();
-    let server = Server::start_with(Setup::default(), runner).await;
+    let (open, server) = Server::start_gated(Setup::default()).await;
     let mut request = ask("demo", "a long story");
     request["stream"] = json!(streams);
     request["max_tokens"] = json!(200);
@@ -92,8 +87,7 @@ async fn a_client_that_leaves_before_its_whole_answer_frees_its_blocks_too() {
 
 #[tokio::test]
 async fn a_server_that_stops_lets_its_streams_end() {
-    let (open, runner) = Gated::new();
-    let server = Server::start_with(Setup::default(), runner).await;
+    let (open, server) = Server::start_gated(Setup::default()).await;
     let mut request = ask("demo", "hello");
     request["stream"] = json!(true);
     take_first_steps(&open);

@@ -4,4 +4,5 @@
 mod contract;
 mod hostile;
 mod load;
+mod sampling;
 mod support;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use engine::{
-    EngineConfig, EngineHandle, ModelRunner, RunnerLimits, TokenId,
+    EngineConfig, EngineHandle, ModelRunner, Overlap, RunnerLimits,
     fake::FakeRunner,
-    runner::{StepError, StepRow},
+    runner::{RowOutcome, Step, StepError},
 };
 use reqwest::{Response, StatusCode};
 use sandbox::{AotCache, Grants, Limits, Loader, PluginSet, PluginSpec, Sandbox};
@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     pub(crate) names: &'static [&'static str],
     pub(crate) api_keys: &'static [&'static str],
     pub(crate) engine: EngineConfig,
+    pub(crate) request_timeout: Option<Duration>,
 }
 
 impl Default for Setup {
@@ -45,12 +46,14 @@ impl Default for Setup {
             max_num_seqs: 8,
             max_num_batched_tokens: 64,
             max_num_queued_reqs: 64,
+            ..EngineConfig::default()
         };
         Self {
             plugins: SHIPPED,
             names: &["demo"],
             api_keys: &[],
             engine,
+            request_timeout: None,
         }
     }
 }
@@ -87,7 +90,17 @@ impl Server {
         Self::start_with(setup, runner).await
     }
 
-    pub(crate) async fn start_with(setup: Setup, runner: impl ModelRunner + 'static) -> Self {
+    /// A server whose model takes one step per message of the test, and as many as it likes once the test hung up.
+    pub(crate) async fn start_gated(mut setup: Setup) -> (mpsc::Sender<()>, Self) {
+        let (open, gate) = mpsc::channel();
+        let inner = FakeRunner::new(limits(&tokenizer()));
+        // Each step is read before the next one waits for the gate.
+        setup.engine.overlap = Overlap::Off;
+        let server = Self::start_with(setup, Gated { inner, gate }).await;
+        (open, server)
+    }
+
+    async fn start_with(setup: Setup, runner: impl ModelRunner + 'static) -> Self {
         let short = Limits {
             cpu_budget: Duration::from_millis(200),
             wall_deadline: Duration::from_secs(20),
@@ -97,12 +110,14 @@ impl Server {
         };
         let sandbox = Sandbox::new(short).unwrap();
         let plugins = load(&sandbox, &setup.plugins).await;
+        let tokenizer = tokenizer();
+        let end_of_turn = tokenizer.token_to_id("<|im_end|>");
         let model = Model {
-            tokenizer: tokenizer(),
+            tokenizer,
             chat_template: None,
             bos_token: None,
             eos_token: None,
-            end_tokens: vec![],
+            end_tokens: end_of_turn.into_iter().collect(),
             sampling_defaults: SamplingDefaults {
                 temperature: 1.0,
                 top_p: 1.0,
@@ -115,6 +130,7 @@ impl Server {
         let settings = Settings {
             api_keys,
             max_body_bytes: 1 << 20,
+            request_timeout: setup.request_timeout,
         };
         let names: Vec<String> = setup.names.iter().map(|&name| name.to_owned()).collect();
         let app = App::new(
@@ -187,23 +203,9 @@ impl Server {
     }
 }
 
-/// A runner that takes one step per message of the test, and as many as it likes once the test hung up.
-pub(crate) struct Gated {
+struct Gated {
     inner: FakeRunner,
     gate: mpsc::Receiver<()>,
-}
-
-impl Gated {
-    pub(crate) fn new() -> (mpsc::Sender<()>, Self) {
-        let (open, gate) = mpsc::channel();
-        (
-            open,
-            Self {
-                inner: FakeRunner::new(limits(&tokenizer())),
-                gate,
-            },
-        )
-    }
 }
 
 /// Waits for something that happens on another thread; fails if it never does.
@@ -228,9 +230,13 @@ impl ModelRunner for Gated {
         self.inner.limits()
     }
 
-    fn step(&mut self, rows: &[StepRow<'_>]) -> Result<Vec<Option<TokenId>>, StepError> {
+    fn launch(&mut self, step: &Step<'_>) {
         let _ = self.gate.recv();
-        self.inner.step(rows)
+        self.inner.launch(step);
+    }
+
+    fn collect(&mut self) -> Result<Vec<RowOutcome>, StepError> {
+        self.inner.collect()
     }
 }
 

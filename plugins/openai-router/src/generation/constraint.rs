@@ -41,6 +41,14 @@ pub(super) fn read(fields: &Object) -> Result<Option<Constraint>, ApiError> {
     Ok(format.or(outputs))
 }
 
+/// Which of the two fields asks for a form, if any does.
+pub(super) fn field(fields: &Object) -> &'static str {
+    match fields.get("structured_outputs") {
+        Some(_) => "structured_outputs",
+        None => "response_format",
+    }
+}
+
 /// Nothing for plain text, which has no form.
 fn read_response_format(format: Value) -> Result<Option<Constraint>, ApiError> {
     let fields = format.object()?;

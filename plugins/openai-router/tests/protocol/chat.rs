@@ -272,6 +272,29 @@ fn a_failure_before_the_first_byte_is_an_error_body() {
 }
 
 #[test]
+fn a_form_that_the_host_refuses_is_blamed_on_the_field_that_asked_for_it() {
+    for (fields, param) in [
+        (
+            r#""response_format":{"type":"json_object"}"#,
+            "response_format",
+        ),
+        (
+            r#""structured_outputs":{"regex":"a"}"#,
+            "structured_outputs",
+        ),
+        (
+            r#""response_format":{"type":"text"},"structured_outputs":{"regex":"a"}"#,
+            "structured_outputs",
+        ),
+    ] {
+        let (_, answer) = accept(CHAT, chat(fields));
+        let error = ApiError::invalid("constraint", "Cannot be kept.");
+        let text = run_failing(answer, vec![], error);
+        assert!(text.contains(&format!(r#""param":"{param}""#)), "{text}");
+    }
+}
+
+#[test]
 fn a_failure_in_the_middle_of_a_stream_is_an_event_and_then_the_end() {
     let (_, answer) = accept(CHAT, chat(r#""stream":true"#));
     let text = run_failing(

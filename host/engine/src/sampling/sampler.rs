@@ -1,0 +1,94 @@
+//! One sequence's choices: its settings, and what it has said so far.
+
+use std::borrow::Cow;
+
+use super::{
+    ChosenToken, Logprobs, SamplingParams,
+    choose::choose,
+    penalties::{self, Occurrences},
+};
+use crate::{constraint::TokenMask, runner::TokenId};
+
+/// Chooses the tokens of one sequence, one after the other.
+#[derive(Debug)]
+pub struct Sampler {
+    params: SamplingParams,
+    prompt_len: usize,
+    occurrences: Occurrences,
+}
+
+impl Sampler {
+    /// For a sequence that has `tokens`, the first `prompt_len` of which are its prompt.
+    pub fn new(params: &SamplingParams, tokens: &[TokenId], prompt_len: usize) -> Self {
+        let (prompt, output) = tokens.split_at(prompt_len);
+        Self {
+            params: params.clone(),
+            prompt_len,
+            occurrences: Occurrences::new(params, prompt, output),
+        }
+    }
+
+    /// Chooses the token at `position` (counted from the sequence's first token) from the model's logits, one per vocabulary
+    /// entry, among those that `mask` allows. `None` where the logits leave no choice: they are all NaN or minus infinity.
+    pub fn choose(
+        &mut self,
+        logits: &[f32],
+        position: usize,
+        mask: Option<&TokenMask>,
+    ) -> Option<ChosenToken> {
+        let shaped = self.shape(logits, position, mask);
+        let id = choose(&shaped, &self.params, position)?;
+        self.occurrences.count(&self.params, id);
+        let logprobs = |num_top| Box::new(Logprobs::new(logits, id, num_top));
+        Some(ChosenToken {
+            id,
+            logprobs: self.params.logprobs.map(logprobs),
+        })
+    }
+
+    /// The logits after constraint, `min_tokens`, bias and penalties; the model's own where none of them applies.
+    fn shape<'a>(
+        &self,
+        logits: &'a [f32],
+        position: usize,
+        mask: Option<&TokenMask>,
+    ) -> Cow<'a, [f32]> {
+        let params = &self.params;
+        let may_not_stop = position - self.prompt_len < params.min_tokens;
+        let is_plain = mask.is_none()
+            && !may_not_stop
+            && params.logit_bias.is_empty()
+            && !penalties::is_on(params);
+        if is_plain {
+            return Cow::Borrowed(logits);
+        }
+        let mut logits = logits.to_vec();
+        if let Some(mask) = mask {
+            forbid(&mut logits, |token| !mask.allows(token));
+        }
+        if may_not_stop {
+            let is_stop = |token| params.stop_token_ids.contains(&token);
+            let goes_on =
+                |(token, &logit): (TokenId, &f32)| logit > f32::NEG_INFINITY && !is_stop(token);
+            // A text whose form is complete has nothing to go on with.
+            if mask.is_none() || (0..).zip(&logits).any(goes_on) {
+                forbid(&mut logits, is_stop);
+            }
+        }
+        for &(token, bias) in &params.logit_bias {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit += bias;
+            }
+        }
+        self.occurrences.apply(params, &mut logits);
+        Cow::Owned(logits)
+    }
+}
+
+fn forbid(logits: &mut [f32], is_out: impl Fn(TokenId) -> bool) {
+    for (token, logit) in (0..).zip(logits) {
+        if is_out(token) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+}

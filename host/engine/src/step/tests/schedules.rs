@@ -1,0 +1,244 @@
+//! Any schedule, any settings: each request gets the text that it would get alone, and nothing is lost.
+
+use proptest::{collection::vec, option, prelude::*};
+
+use super::bench::{Bench, ENDED_BY_LENGTH, Events, Remainder, VOCAB_LEN, limits, read};
+use crate::{
+    block::{CacheScope, Caching},
+    draft::Drafter,
+    fake::FakeRunner,
+    request::{EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling},
+    runner::{StepError, TokenId},
+    sampling::{Sampler, SamplingParams},
+};
+
+/// A request, when it comes, and when its client leaves.
+#[derive(Clone, Debug)]
+struct Visit {
+    prompt: Vec<TokenId>,
+    max_tokens: usize,
+    sampling: SamplingParams,
+    /// Divisor and length of a [`Remainder`].
+    constraint: Option<(u32, usize)>,
+    num_samples: usize,
+    priority: i32,
+    salt: Option<bool>,
+    arrival: usize,
+    leaves_after: Option<usize>,
+}
+
+fn visit() -> impl Strategy<Value = Visit> {
+    let prompt = (0..4usize, vec(0..VOCAB_LEN as TokenId, 1..20));
+    let asked = (
+        1..30usize,
+        sampling(),
+        option::weighted(0.2, (2..9u32, 1..12usize)),
+    );
+    let who = (1..4usize, -2..3i32, option::weighted(0.2, any::<bool>()));
+    let when = (0..20usize, option::weighted(0.3, 0..25usize));
+    (prompt, asked, who, when).prop_map(|(prompt, asked, who, when)| {
+        // Prompts that begin alike, so that there is something to share.
+        let beginning = (0..20).map(|token| token % 5).take(prompt.0 * 7);
+        Visit {
+            prompt: beginning.chain(prompt.1).collect(),
+            max_tokens: asked.0,
+            sampling: asked.1,
+            constraint: asked.2,
+            num_samples: who.0,
+            priority: who.1,
+            salt: who.2,
+            arrival: when.0,
+            leaves_after: when.1,
+        }
+    })
+}
+
+fn sampling() -> impl Strategy<Value = SamplingParams> {
+    let greedy = Just(SamplingParams::default());
+    let hot = (0..1_000u64, 0.5..2.0f32, 0..20usize, 0.5..1.0f32).prop_map(
+        |(seed, temperature, top_k, top_p)| SamplingParams {
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            ..SamplingParams::default()
+        },
+    );
+    let penalised =
+        (0.8..2.0f32, -1.0..2.0f32, -1.0..2.0f32).prop_map(|(r, p, f)| SamplingParams {
+            repetition_penalty: r,
+            presence_penalty: p,
+            frequency_penalty: f,
+            ..SamplingParams::default()
+        });
+    let biased =
+        vec((0..VOCAB_LEN as TokenId, -5.0..5.0f32), 1..4).prop_map(|logit_bias| SamplingParams {
+            logit_bias,
+            logprobs: Some(2),
+            ..SamplingParams::default()
+        });
+    let kinds = prop_oneof![greedy, hot, penalised, biased];
+    // A third of the vocabulary ends the text, so that many texts end before their length.
+    let stop = option::weighted(0.4, (0..3u32, 0..6usize));
+    (kinds, stop).prop_map(|(kind, stop)| match stop {
+        None => kind,
+        Some((remainder, min_tokens)) => SamplingParams {
+            stop_token_ids: (0..VOCAB_LEN as u32)
+                .filter(|token| token % 9 == remainder)
+                .collect(),
+            min_tokens,
+            ..kind
+        },
+    })
+}
+
+impl Visit {
+    fn request(&self) -> Request {
+        Request {
+            prompt: self.prompt.clone(),
+            sampling: self.sampling.clone(),
+            max_tokens: self.max_tokens,
+            priority: self.priority,
+            deadline: None,
+            scope: CacheScope {
+                adapter: None,
+                salt: self.salt.map(|salt| salt.to_string()),
+            },
+            constraint: self
+                .constraint
+                .map(|(divisor, len)| Box::new(Remainder { divisor, len }) as _),
+        }
+    }
+
+    /// The text of a sample and its end, made without an engine.
+    fn expected(&self, sample: usize) -> (Vec<TokenId>, Event) {
+        let params = SamplingParams {
+            seed: self.sampling.seed + sample as u64,
+            ..self.sampling.clone()
+        };
+        let form = self
+            .constraint
+            .map(|(divisor, len)| Remainder { divisor, len });
+        let mask = form.as_ref().map(Remainder::mask);
+        let mut sampler = Sampler::new(&params, &self.prompt, self.prompt.len());
+        let mut tokens = self.prompt.clone();
+        let end = |reason, stop_token| Event::Finished { reason, stop_token };
+        loop {
+            let answer_len = tokens.len() - self.prompt.len();
+            if answer_len == self.max_tokens {
+                return (tokens.split_off(self.prompt.len()), ENDED_BY_LENGTH);
+            }
+            if form.as_ref().is_some_and(|form| form.len == answer_len) {
+                let end = end(FinishReason::Stop, None);
+                return (tokens.split_off(self.prompt.len()), end);
+            }
+            let logits = FakeRunner::logits_after(&tokens, VOCAB_LEN);
+            let token = sampler
+                .choose(&logits, tokens.len(), mask.as_ref())
+                .unwrap();
+            if params.stop_token_ids.contains(&token.id) {
+                let end = end(FinishReason::Stop, Some(token));
+                return (tokens.split_off(self.prompt.len()), end);
+            }
+            tokens.push(token.id);
+        }
+    }
+}
+
+/// Guesses that are right for greedy texts until, now and then, they are not.
+struct SometimesRight(u32);
+
+impl Drafter for SometimesRight {
+    fn draft(&mut self, tokens: &[TokenId], max_len: usize) -> Vec<TokenId> {
+        let mut drafts = FakeRunner::expected(tokens, max_len, VOCAB_LEN);
+        for draft in &mut drafts {
+            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if self.0 >> 30 == 0 {
+                *draft = (*draft + 1) % VOCAB_LEN as TokenId;
+            }
+        }
+        drafts
+    }
+}
+
+fn config() -> impl Strategy<Value = EngineConfig> {
+    let limits = (1..6usize, 0..40usize, 0..5usize);
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>());
+    (limits, switches).prop_map(
+        |((seqs, extra_budget, drafts), (priority, caching, overlap))| EngineConfig {
+            max_num_seqs: seqs,
+            max_num_batched_tokens: seqs + extra_budget,
+            max_num_queued_reqs: 1_000,
+            scheduling: if priority {
+                Scheduling::Priority
+            } else {
+                Scheduling::Fcfs
+            },
+            prefix_caching: if caching { Caching::On } else { Caching::Off },
+            overlap: if overlap { Overlap::On } else { Overlap::Off },
+            num_draft_tokens: drafts,
+            ..EngineConfig::default()
+        },
+    )
+}
+
+struct Client {
+    visit: usize,
+    sample: usize,
+    events: Events,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn every_request_gets_its_own_text_and_ends_once_and_every_block_comes_back(
+        visits in vec(visit(), 1..8),
+        config in config(),
+        block_len in 1..9usize,
+        extra_blocks in 0..12usize,
+        failures in vec(option::weighted(0.05, Just(())), 0..40),
+    ) {
+        // Enough blocks for the longest request alone, seldom for all of them together.
+        let num_blocks = 70usize.div_ceil(block_len) + extra_blocks;
+        let failures = failures.iter().map(|fails| fails.map(|()| StepError::Failed("by chance".into())));
+        let runner = FakeRunner::new(limits(num_blocks, block_len)).with_failures(failures);
+        let drafter = (config.num_draft_tokens > 0).then(|| Box::new(SometimesRight(7)) as _);
+        let by_priority = config.scheduling == Scheduling::Priority;
+        let mut bench = Bench::with_drafter(runner, config, drafter);
+        let mut clients: Vec<Client> = Vec::new();
+        for step in 0..4_000 {
+            for (number, visit) in visits.iter().enumerate() {
+                if visit.arrival == step {
+                    let mut request = visit.request();
+                    if !by_priority {
+                        request.priority = 0;
+                    }
+                    let samples = bench.submit_samples(request, visit.num_samples);
+                    let client = |(sample, events)| Client { visit: number, sample, events };
+                    clients.extend(samples.into_iter().enumerate().map(client));
+                }
+                if visit.leaves_after.is_some_and(|after| visit.arrival + after == step) {
+                    clients.retain(|client| client.visit != number);
+                }
+            }
+            bench.step().unwrap();
+            if step > 50 && bench.is_done() {
+                break;
+            }
+        }
+        prop_assert!(bench.is_done(), "sequences starve");
+        prop_assert_eq!(bench.num_free(), num_blocks);
+        for mut client in clients {
+            let (tokens, others) = read(&mut client.events);
+            let (expected, end) = visits[client.visit].expected(client.sample);
+            if others == [Event::Failed(GenerationFailed::Step("by chance".into()))] {
+                prop_assert!(expected.starts_with(&tokens));
+            } else {
+                prop_assert_eq!(tokens, expected, "{:?}", others);
+                prop_assert_eq!(others, vec![end]);
+            }
+        }
+        prop_assert_eq!(bench.num_taken(), 0, "a place was not given back");
+    }
+}

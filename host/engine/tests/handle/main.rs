@@ -1,0 +1,7 @@
+//! The engine through its handle, on its own thread.
+
+mod answers;
+mod ending;
+mod leaving;
+mod refusals;
+mod support;

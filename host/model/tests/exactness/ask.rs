@@ -1,0 +1,126 @@
+//! Requests that can be made again, and what came of them, to the bit.
+
+use engine::{
+    Event, Request, SamplingParams, TokenId,
+    constraint::{Constraint, Next, TokenMask},
+};
+
+/// A request to make as often as need be.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// What it is, for messages.
+    pub(crate) name: &'static str,
+    pub(crate) prompt: Vec<TokenId>,
+    pub(crate) sampling: SamplingParams,
+    pub(crate) max_tokens: usize,
+    pub(crate) form: Option<Residue>,
+}
+
+impl Ask {
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            prompt: self.prompt.clone(),
+            sampling: self.sampling.clone(),
+            max_tokens: self.max_tokens,
+            constraint: self.form.clone().map(|form| Box::new(form) as _),
+            ..Request::default()
+        }
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Tokens of the prompt that were in the cache.
+    pub(crate) cached_len: usize,
+    pub(crate) said: Said,
+}
+
+/// The part of an answer that must not depend on anything but the request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) tokens: Vec<TokenId>,
+    /// For each token its log probability and those of the likeliest, where they were asked for.
+    pub(crate) logprobs: Vec<Option<LogprobBits>>,
+    pub(crate) end: Event,
+}
+
+/// Equal only if every bit is.
+pub(crate) type LogprobBits = (u32, Vec<(TokenId, u32)>);
+
+impl Answer {
+    /// From all events of one sequence.
+    pub(crate) fn new(events: Vec<Event>) -> Self {
+        let mut events = events.into_iter();
+        let first = events.next();
+        let Some(Event::Started { cached_len }) = first else {
+            panic!("a sequence begins with its start, not with {first:?}");
+        };
+        let end = events.next_back().expect("a sequence has an end");
+        assert!(matches!(end, Event::Finished { .. }), "{end:?}");
+        let (mut tokens, mut logprobs) = (Vec::new(), Vec::new());
+        for event in events {
+            let Event::Token(token) = event else {
+                panic!("{event:?} in the midst of a sequence");
+            };
+            tokens.push(token.id);
+            let bits = |(token, logprob): &(TokenId, f32)| (*token, logprob.to_bits());
+            logprobs.push(token.logprobs.map(|logprobs| {
+                let top = logprobs.top.iter().map(bits).collect();
+                (logprobs.chosen.to_bits(), top)
+            }));
+        }
+        Self {
+            cached_len,
+            said: Said {
+                tokens,
+                logprobs,
+                end,
+            },
+        }
+    }
+}
+
+/// Every token leaves the same remainder; complete after `len` tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Residue {
+    pub(crate) divisor: u32,
+    pub(crate) remainder: u32,
+    pub(crate) len: usize,
+    pub(crate) vocab_len: usize,
+}
+
+impl Residue {
+    pub(crate) fn allows(&self, token: TokenId) -> bool {
+        token % self.divisor == self.remainder
+    }
+
+    fn mask(&self) -> TokenMask {
+        let mut words = vec![0; self.vocab_len.div_ceil(32)];
+        for token in (0..self.vocab_len as u32).filter(|token| self.allows(*token)) {
+            words[token as usize / 32] |= 1 << (token % 32);
+        }
+        TokenMask::from_words(words)
+    }
+}
+
+impl Constraint for Residue {
+    fn start(&mut self) -> Result<Next, String> {
+        Ok(Next::Among(self.mask()))
+    }
+
+    fn advance(&mut self, token: TokenId) -> Result<Next, String> {
+        if !self.allows(token) {
+            return Err(format!("{token} was not allowed"));
+        }
+        self.len -= 1;
+        Ok(match self.len {
+            0 => Next::Complete,
+            _ => Next::Among(self.mask()),
+        })
+    }
+
+    fn fork(&self) -> Box<dyn Constraint> {
+        Box::new(self.clone())
+    }
+}
