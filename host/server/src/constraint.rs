@@ -8,7 +8,7 @@ use engine::{
 };
 use http::StatusCode;
 use sandbox::ApiError;
-use text::{Allowed, Form, Grammar};
+use text::{Allowed, Form, Grammar, GrammarError};
 
 use crate::{
     app::App,
@@ -37,7 +37,10 @@ pub(crate) async fn compile(
         let _permit = permit;
         let grammars = app.grammars().map_err(|error| broken(&error))?;
         let compiled = grammars.compile(&form);
-        compiled.map_err(|error| invalid(PARAM, error.to_string()))
+        compiled.map_err(|error| match error {
+            GrammarError::Thread { .. } => broken(&error),
+            _ => invalid(PARAM, error.to_string()),
+        })
     };
     let compiled = tokio::task::spawn_blocking(compile).await;
     let grammar = compiled.map_err(|stopped| broken(&stopped))??;

@@ -16,7 +16,7 @@ use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::InferenceCapabilities;
 use llguidance::{Logger, ParserFactory, panic_utils};
 
-use self::error::{Problem, readable};
+use self::error::{Problem, failed, readable};
 use self::vocabulary::Vocabulary;
 use self::walk::Stuck;
 use self::watch::Watch;
@@ -31,6 +31,26 @@ pub use self::walk::{Allowed, Grammar};
 const STACK_LEN: usize = 128 << 20;
 
 /// What all requests of one model share to compile forms. Clones share it, too; all methods may be called from any thread.
+///
+/// ```
+/// use text::{Allowed, Form, Grammars, Tokenizer};
+///
+/// # let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tokenizer.json"));
+/// let tokenizer = Tokenizer::from_file(path)?;
+/// let end = tokenizer.token_to_id("<|im_end|>").ok_or("no end token")?;
+/// let grammars = Grammars::new(&tokenizer, &[end], tokenizer.vocab_len())?;
+///
+/// let mut grammar = grammars.compile(&Form::Regex("yes|no".to_owned()))?;
+/// for token in tokenizer.encode("no")? {
+///     let Allowed::Tokens(mask) = grammar.allowed()? else {
+///         panic!("complete too early");
+///     };
+///     assert_eq!(mask[token as usize / 32] >> (token % 32) & 1, 1);
+///     grammar.advance(token)?;
+/// }
+/// assert_eq!(grammar.allowed()?, Allowed::Complete);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Grammars(Arc<Shared>);
 
@@ -42,7 +62,7 @@ struct Shared {
 
 impl Grammars {
     /// Prepares a model's vocabulary. `vocab_len` is the number of the model's logits, `end_tokens` are those at which it
-    /// ends a text.
+    /// ends a text. Takes about a third of a second for 150,000 tokens.
     pub fn new(tokenizer: &Tokenizer, end_tokens: &[u32], vocab_len: usize) -> Result<Self, Error> {
         let vocabulary = Vocabulary::new(tokenizer, end_tokens, vocab_len)?;
         let factory = ParserFactory::new(
@@ -71,8 +91,7 @@ impl Grammars {
                 .stack_size(STACK_LEN)
                 .spawn_scoped(scope, || self.compile_here(form))
                 .map_err(|reason| GrammarError::Thread { form: name, reason })?;
-            let caught = |_| Err(readable("panic: ").of(name));
-            compiler.join().unwrap_or_else(caught)
+            compiler.join().unwrap_or_else(|_| Err(failed().of(name)))
         })
     }
 

@@ -118,13 +118,9 @@ const LIMITS: [(&str, &str); 10] = [
 ];
 
 /// The same for what is not supported, or went wrong.
-const OTHERS: [(&str, &str); 5] = [
+const OTHERS: [(&str, &str); 4] = [
     ("parser stopped", "the text is complete"),
     ("NoExtensionBias", "no token continues the text in its form"),
-    (
-        "panic: ",
-        "the grammar library fails on it; it may do in other words",
-    ),
     (
         "oneOf constraints are not supported",
         "the options of a oneOf may overlap; use anyOf, or let a property have another const in each",
@@ -139,6 +135,10 @@ const OTHERS: [(&str, &str); 5] = [
 pub(super) fn readable(error: impl Display) -> Problem {
     // The alternate form tells causes, too.
     let said = format!("{error:#}");
+    if said.starts_with("panic: ") {
+        // What follows is meant for those who maintain it, stack and all.
+        return failed();
+    }
     let meant = |table: &[(&str, &str)]| {
         let entry = table.iter().find(|(part, _)| said.contains(part))?;
         Some(entry.1.to_owned())
@@ -148,6 +148,11 @@ pub(super) fn readable(error: impl Display) -> Problem {
     }
     let as_it_is = || said.strip_suffix("\n<non-verbose/>").unwrap_or(&said);
     Problem::Refused(meant(&OTHERS).unwrap_or_else(|| as_it_is().to_owned()))
+}
+
+/// For what makes the library panic.
+pub(super) fn failed() -> Problem {
+    Problem::Refused("the grammar library fails on it; it may do in other words".to_owned())
 }
 
 /// Long texts lose their middle: the client's own words often stand there.

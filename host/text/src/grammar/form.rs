@@ -22,6 +22,10 @@ const JSON_WHITESPACE: &str = r"\x20|\n[\x20\t]{0,64}";
 ///
 /// JSON begins with its first brace, quote or digit and is complete with its last; within, there may be single blanks, and
 /// line breaks with up to 64 blanks or tabs of indentation.
+///
+/// Limits keep what a form costs within bounds. A schema may have 128 KiB, 1000 properties of an object (of which about 500
+/// may be optional), 5000 values of `enum` and 250 patterns; a regex 16 KiB; a grammar 32 KiB and 500 definitions; and the
+/// regexes of each together 1000 parts that may be left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Any JSON object.

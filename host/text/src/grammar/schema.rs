@@ -15,7 +15,9 @@ use super::regex;
 /// No answer has as many items, characters or properties.
 const MAX_MINIMUM: usize = 1 << 16;
 
-const MAX_PROPERTIES: usize = 1000;
+/// Of any object in a schema, whether `properties`, `$defs` or the value of a `const`.
+const MAX_MEMBERS: usize = 1000;
+
 const MAX_ENUM_VALUES: usize = 5000;
 
 /// `pattern`, `format` and keys of `patternProperties`. Each is checked on its own.
@@ -64,6 +66,7 @@ impl SchemaCheck {
     fn check_within(&mut self, value: &Value, root: &Value) -> Result<(), Problem> {
         match value {
             Value::Object(members) => {
+                Problem::if_more(members.len(), "members of one object", MAX_MEMBERS)?;
                 for (keyword, member) in members {
                     if !ptr::eq(value, root) {
                         check_base(keyword, member, root)?;
@@ -103,11 +106,8 @@ impl SchemaCheck {
                 }
                 Ok(())
             }
-            ("properties", Value::Object(properties)) => {
-                Problem::if_more(properties.len(), "properties of one object", MAX_PROPERTIES)
-            }
             ("required", Value::Array(names)) => {
-                Problem::if_more(names.len(), "required names of one object", MAX_PROPERTIES)
+                Problem::if_more(names.len(), "required names of one object", MAX_MEMBERS)
             }
             ("enum", Value::Array(values)) => {
                 self.num_enum_values += values.len();

@@ -25,8 +25,8 @@ impl Vocabulary {
         vocab_len: usize,
     ) -> Result<Self, Error> {
         let Some(&first_end) = end_tokens.first() else {
-            return Err(Error::Vocabulary(
-                "without an end token no text could end that may also go on".to_owned(),
+            return Err(Error::Unsupported(
+                "a model without an end token cannot end a text that may also go on".to_owned(),
             ));
         };
         if let Some(end) = end_tokens.iter().find(|&&end| end as usize >= vocab_len) {

@@ -1,6 +1,7 @@
 //! Texts in a form, token by token.
 
 use proptest::prelude::*;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use text::{Allowed, Form, Grammar, Grammars, Specials, Tokenizer};
 
@@ -410,6 +411,8 @@ fn wander(mut grammar: Grammar, tokenizer: &Tokenizer, choices: &[u32]) -> Optio
     None
 }
 
+type Has = fn(&str) -> bool;
+
 fn is_person(value: &Value) -> bool {
     let Some(members) = value.as_object() else {
         return false;
@@ -429,6 +432,15 @@ fn is_person(value: &Value) -> bool {
         && members
             .keys()
             .all(|key| ["name", "age", "tags", "boss"].contains(&key.as_str()))
+}
+
+/// Not parsed further, since a number may be larger than Rust's.
+fn is_object(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'))
+}
+
+fn is_word(text: &str) -> bool {
+    serde_json::from_str::<String>(text).is_ok_and(|word| word.chars().count() <= 10)
 }
 
 fn is_date(text: &str) -> bool {
@@ -458,19 +470,23 @@ proptest! {
         let tokenizer = tokenizer();
         let grammars = grammars();
         let lark = "start: (\".\" | pair)~0..4\npair: \"(\" start \")\"".to_owned();
-        let json = |is: fn(&Value) -> bool| move |text: &str| is(&serde_json::from_str(text).unwrap());
-        let forms: [(Form, Box<dyn Fn(&str) -> bool>); 5] = [
-            (Form::JsonObject, Box::new(json(Value::is_object))),
-            (person(), Box::new(json(is_person))),
-            (Form::Regex("[0-9]{4}(-[0-9]{2}){2}".to_owned()), Box::new(is_date)),
-            (Form::Lark(lark), Box::new(is_balanced)),
-            (schema(json!({"type": "string", "maxLength": 20})), Box::new(json(Value::is_string))),
+        let word = schema(json!({"type": "string", "maxLength": 10}));
+        // The last two are done within so many tokens, whichever they are.
+        let forms: [(Form, Has, bool); 5] = [
+            (Form::JsonObject, is_object, false),
+            (person(), |text| is_person(&serde_json::from_str(text).unwrap()), false),
+            (Form::Lark(lark), is_balanced, false),
+            (word, is_word, true),
+            (Form::Regex("[0-9]{4}(-[0-9]{2}){2}".to_owned()), is_date, true),
         ];
-        for (form, has) in forms {
+        for (form, has, is_short) in forms {
             let grammar = grammars.compile(&form).unwrap();
-            if let Some(tokens) = wander(grammar, &tokenizer, &choices) {
-                let text = tokenizer.decode(&tokens, Specials::Keep);
-                prop_assert!(has(&text), "{form:?}: {text:?}");
+            match wander(grammar, &tokenizer, &choices) {
+                Some(tokens) => {
+                    let text = tokenizer.decode(&tokens, Specials::Keep);
+                    prop_assert!(has(&text), "{form:?}: {text:?}");
+                }
+                None => prop_assert!(!is_short, "{form:?}"),
             }
         }
     }
@@ -480,5 +496,35 @@ proptest! {
         let form = Form::Regex("[a-c]{1,3}( é|[0-9]+x){0,3}".to_owned());
         let fit = fit(grammars().compile(&form).unwrap(), &text, &tokenizer());
         prop_assert!(matches!(fit, Fit::MayEnd | Fit::Complete), "{:?}", fit);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_token_is_allowed_exactly_if_it_can_be_appended(choices in prop::collection::vec(any::<u32>(), 6)) {
+        let tokenizer = tokenizer();
+        let grammars = grammars();
+        let forms = [
+            Form::JsonObject,
+            person(),
+            Form::Regex("([a-z ]{1,3}|é)*x?".to_owned()),
+            Form::Lark("start: (A | B \"e\")*\nA: /[a-r]+/\nB: /th|qu/".to_owned()),
+        ];
+        for form in forms {
+            let mut grammar = grammars.compile(&form).unwrap();
+            for choice in &choices {
+                let Allowed::Tokens(mask) = grammar.allowed().unwrap() else {
+                    break;
+                };
+                let (text, may_end) = read(&mask, &tokenizer);
+                for id in (choice % 5..logits_len(&tokenizer) as u32).step_by(5) {
+                    let is_allowed = text.contains(&id) || may_end && end_tokens(&tokenizer).contains(&id);
+                    prop_assert_eq!(grammar.clone().advance(id).is_ok(), is_allowed, "{:?}: {}", &form, id);
+                }
+                grammar.advance(text[*choice as usize % text.len()]).unwrap();
+            }
+        }
     }
 }

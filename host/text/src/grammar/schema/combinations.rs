@@ -1,13 +1,16 @@
 use std::collections::{BTreeMap, HashSet};
-use std::ptr;
+use std::{ptr, slice};
 
 use serde_json::{Map, Value};
 
 use super::references::target;
 use crate::grammar::error::Problem;
 
-/// Parts of schemas that are copied, and steps that are taken.
+/// Steps that are taken, and parts of schemas that are copied.
 const MAX_WORK: usize = 100_000;
+
+/// A text is copied as so many parts.
+const BYTES_PER_PART: usize = 64;
 
 /// Combinations within combinations; the library stops at 128.
 const MAX_DEPTH: usize = 100;
@@ -19,7 +22,7 @@ const WORK_PER_PATTERN_PAIR: usize = 400;
 const WORK_PER_COUNTED_PAIR: usize = 4;
 
 /// Keywords that say nothing about a value, or what [`Places::flatten`] goes into.
-const NOT_OWN: [&str; 20] = [
+const NOT_OWN: [&str; 21] = [
     "$anchor",
     "$comment",
     "$defs",
@@ -28,6 +31,7 @@ const NOT_OWN: [&str; 20] = [
     "$schema",
     "allOf",
     "anyOf",
+    "const",
     "contentEncoding",
     "contentMediaType",
     "default",
@@ -133,6 +137,7 @@ impl<'a> Places<'a, '_> {
                     ("allOf", Value::Array(all)) => schemas.extend(all),
                     ("anyOf" | "oneOf", Value::Array(any)) => together.choices.push(any),
                     ("enum", Value::Array(values)) => together.values.push(values),
+                    ("const", value) => together.values.push(slice::from_ref(value)),
                     _ => {}
                 }
             }
@@ -150,7 +155,10 @@ impl<'a> Places<'a, '_> {
                 self.add_alone(option);
                 continue;
             }
-            self.spend(together.plain.len() + together.choices.len() + together.values.len())?;
+            self.spend(together.choices.len() + together.plain.len())?;
+            for values in &together.values {
+                self.spend(values.iter().map(parts).sum())?;
+            }
             let mut together = together.clone();
             self.flatten(vec![option], &mut together)?;
             self.choose(together, depth)?;
@@ -167,6 +175,9 @@ impl<'a> Places<'a, '_> {
         self.spend(combinations)?;
 
         let plain = &together.plain;
+        for schema in plain {
+            self.spend(1 + schema.get("required").map_or(0, parts))?;
+        }
         let mut properties = by_name(plain, "properties");
         let mut patterns = by_name(plain, "patternProperties");
         self.spend(patterns.len().pow(2) * WORK_PER_PATTERN_PAIR)?;
@@ -175,7 +186,8 @@ impl<'a> Places<'a, '_> {
         }) {
             self.spend(properties.len().pow(2) * WORK_PER_COUNTED_PAIR)?;
         }
-        for schemas in properties.values_mut() {
+        for (name, schemas) in &mut properties {
+            self.spend(name.len() / BYTES_PER_PART)?;
             // Which patterns match a name is not worth telling here.
             schemas.extend(patterns.values().flatten());
         }
@@ -205,7 +217,7 @@ impl<'a> Places<'a, '_> {
             [] => Ok(()),
             [schema] if self.add_alone(schema) => Ok(()),
             // Compiled already, it is copied.
-            [schema] => self.spend(len(schema)),
+            [schema] => self.spend(parts(schema)),
             _ if depth == MAX_DEPTH => Err(Problem::TooLarge(format!(
                 "it combines schemas (allOf, or $ref, anyOf or oneOf beside other keywords) within each other more than \
                  {MAX_DEPTH} deep"
@@ -252,7 +264,8 @@ impl Together<'_> {
 
 fn only_reference<'a>(members: &'a Members, root: &'a Value) -> Option<&'a Value> {
     let combines = |keyword: &str| {
-        !NOT_OWN.contains(&keyword) || matches!(keyword, "allOf" | "anyOf" | "enum" | "oneOf")
+        !NOT_OWN.contains(&keyword)
+            || matches!(keyword, "allOf" | "anyOf" | "const" | "enum" | "oneOf")
     };
     if members.keys().any(|keyword| combines(keyword)) {
         return None;
@@ -316,12 +329,17 @@ fn items<'a>(plain: &[&'a Members]) -> (Vec<Vec<&'a Value>>, Vec<&'a Value>) {
     (first, rest)
 }
 
-/// The number of values in a schema, itself included.
-fn len(schema: &Value) -> usize {
+/// What there is to copy of a schema.
+fn parts(schema: &Value) -> usize {
+    let text = |text: &str| text.len() / BYTES_PER_PART;
     let inner = match schema {
-        Value::Object(members) => members.values().map(len).sum(),
-        Value::Array(values) => values.iter().map(len).sum(),
-        _ => 0,
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| text(name) + parts(value))
+            .sum(),
+        Value::Array(values) => values.iter().map(parts).sum(),
+        Value::String(string) => text(string),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
     1 + inner
 }
