@@ -1,10 +1,10 @@
 //! Bodies, in and out.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use sandbox::ApiError;
 
 use crate::error::refusal;
@@ -20,30 +20,53 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
 /// How long a client may take to send its body.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 
+/// Bytes of a refused body that are read and thrown away, in multiples of the limit. A connection that is closed with bytes
+/// under way is reset, and the client would see that and not why it was refused.
+const MAX_WASTE: usize = 8;
+
 /// Reads a body of at most `limit` bytes.
 pub(crate) async fn read(
     body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
     limit: usize,
 ) -> Result<Bytes, ApiError> {
-    let collected = tokio::time::timeout(READ_DEADLINE, Limited::new(body, limit).collect())
+    tokio::time::timeout(READ_DEADLINE, collect(body, limit))
         .await
-        .map_err(|_| {
-            refusal(
+        .unwrap_or_else(|_| {
+            Err(refusal(
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the body was not sent within {READ_DEADLINE:?}"),
+            ))
+        })
+}
+
+async fn collect(
+    body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
+    let mut body = pin!(body);
+    let mut len = 0;
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            refusal(
+                StatusCode::BAD_REQUEST,
+                format!("the body could not be read: {error}"),
             )
         })?;
-    match collected {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "the body is larger than {limit} bytes, this server's limit (--max-body-bytes)"
-            ),
-        )),
-        Err(error) => Err(refusal(
-            StatusCode::BAD_REQUEST,
-            format!("the body could not be read: {error}"),
-        )),
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        len += data.len();
+        if len <= limit {
+            bytes.extend_from_slice(&data);
+        } else if len > limit.saturating_mul(MAX_WASTE) {
+            break;
+        }
     }
+    if len <= limit {
+        return Ok(bytes.freeze());
+    }
+    let message =
+        format!("the body is larger than {limit} bytes, this server's limit (--max-body-bytes)");
+    Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message))
 }
