@@ -1,19 +1,18 @@
 //! The CPU's `ModelRunner`.
 
+mod choose;
 mod input;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::Mutex;
 
-use engine::runner::{
-    ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError, StepRow, TokenId, Want,
-};
+use engine::runner::{ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, TokenId};
 use engine::token_pool::TokenPool;
 use kernels::Span;
 
 use crate::decoder::{Batch, Decoder};
 
+use self::choose::{choose, wanted_of};
 pub use self::input::Input;
 
 /// Which positions logits are wanted of.
@@ -138,7 +137,8 @@ impl CpuRunner {
             inputs.push((input, wanted_of(row)));
         }
         let logits = self.forward(&inputs);
-        let mut outcomes = self.choose(&sound, &logits);
+        let team = self.decoder.cpu().team();
+        let mut outcomes = choose(&mut self.pool, team, &sound, &logits, self.limits.vocab_len);
         let outcome = |(row, tokens): (&StepRow<'_>, Result<_, String>)| match tokens {
             Err(why) => RowOutcome::Failed(why),
             Ok(_) => outcomes.remove(&row.slot).expect("a sound row has one"),
@@ -154,41 +154,6 @@ impl CpuRunner {
             false => Err(format!("slot {} has a row already", row.slot.0)),
         };
         rows.iter().map(tokens).collect()
-    }
-
-    /// Chooses the tokens of all rows side by side. `logits` has those that they want, row after row.
-    fn choose(&mut self, rows: &[&StepRow<'_>], logits: &[f32]) -> HashMap<SlotId, RowOutcome> {
-        let vocab_len = self.limits.vocab_len;
-        let mut rest = logits;
-        let mut wanting = HashMap::with_capacity(rows.len());
-        for &row in rows {
-            let (own, others) = rest.split_at(wanted_of(row).len() * vocab_len);
-            rest = others;
-            wanting.insert(row.slot, (row, own));
-        }
-        let slots = self.pool.slots_mut();
-        let choices: Vec<_> = slots
-            .filter_map(|(id, slot)| Some((Mutex::new(slot), wanting.remove(&id)?)))
-            .collect();
-        let outcomes = Mutex::new(HashMap::with_capacity(choices.len()));
-        self.decoder.cpu().team().for_each(choices.len(), |index| {
-            let (slot, (row, logits)) = &choices[index];
-            let mut slot = slot.lock().expect("a slot is in one row");
-            let outcome = slot.choose(row, logits.chunks_exact(vocab_len));
-            let mut outcomes = outcomes.lock().expect(UNHARMED);
-            outcomes.insert(row.slot, outcome);
-        });
-        outcomes.into_inner().expect(UNHARMED)
-    }
-}
-
-const UNHARMED: &str = "a sampler that panicked ended the step";
-
-/// The tokens of a row, drafts among them, after which one is to be chosen.
-fn wanted_of(row: &StepRow<'_>) -> Range<usize> {
-    match row.want {
-        Want::Nothing => 0..0,
-        Want::Token | Want::TokenAmong(_) => row.len - 1..row.len + row.drafts.len(),
     }
 }
 

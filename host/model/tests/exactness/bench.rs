@@ -17,7 +17,7 @@ use crate::{
     ask::{Answer, Ask},
     lent::{Gate, Seen},
     models::Model,
-    setting::{Pool, Runs, Setting},
+    setting::{Runs, Setting},
 };
 
 pub(crate) struct Bench {
@@ -38,16 +38,12 @@ impl Bench {
     pub(crate) fn with_gate(model: &Model, setting: &Setting, before_step: usize) -> Self {
         let (reached, at_gate) = channel();
         let (gate, opens) = channel();
-        let num_blocks = match setting.pool {
-            Pool::Ample => model.num_blocks,
-            Pool::Tiny => model.num_blocks_of_tiny_pool,
-        };
         let gate_of_runner = Gate {
             before_step,
             reached,
             opens,
         };
-        let runner = model.home.lend(num_blocks, gate_of_runner);
+        let runner = model.home.lend(setting.num_blocks, gate_of_runner);
         let seen = Arc::clone(&runner.seen);
         let (handle, thread) = match setting.runner {
             Runs::Bare => EngineHandle::start(runner, setting.config()),

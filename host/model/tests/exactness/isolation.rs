@@ -6,7 +6,7 @@ use crate::{
     ask::{Ask, Residue, Said},
     bench::Bench,
     models::{self, Model},
-    setting::{PLAIN, Pool, Runs, Setting},
+    setting::{AMPLE, PLAIN, Runs, Setting, TINY},
 };
 
 #[test]
@@ -24,7 +24,14 @@ fn requests_of_every_kind_do_not_disturb_each_other_on_the_demo_model() {
     check(models::demo());
 }
 
-const CONSTRAINED_LEN: usize = 9;
+#[test]
+fn a_request_of_any_kind_goes_on_after_a_preemption_as_if_nothing_had_been() {
+    for model in [models::tied(), models::untied(), models::demo()] {
+        check_preempted(model);
+    }
+}
+
+const CONSTRAINED_LEN: usize = 20;
 
 /// One request of each kind. `greedy` is the plain answer to the first case.
 fn kinds(model: &Model, greedy: &Said) -> Vec<Ask> {
@@ -85,13 +92,9 @@ fn check(model: &Model) {
     bench.end();
     check_that_kinds_are_what_they_are(model, &kinds, &alone);
     let name = model.name;
-    for (runner, overlap) in [
-        (Runs::Bare, Overlap::Off),
-        (Runs::OnItsThread, Overlap::On),
-        (Runs::OnItsThread, Overlap::Off),
-    ] {
+    for (runner, overlap) in [(Runs::Bare, Overlap::Off), (Runs::OnItsThread, Overlap::On)] {
         for num_draft_tokens in [0, 4] {
-            for pool in [Pool::Ample, Pool::Tiny] {
+            for num_blocks in [AMPLE, TINY] {
                 let setting = Setting {
                     runner,
                     overlap,
@@ -99,7 +102,7 @@ fn check(model: &Model) {
                     chunk_len: 32,
                     max_num_seqs: kinds.len(),
                     num_draft_tokens,
-                    pool,
+                    num_blocks,
                 };
                 let bench = Bench::with_gate(model, &setting, 2);
                 let (early, late) = kinds.split_at(kinds.len() / 2);
@@ -112,15 +115,51 @@ fn check(model: &Model) {
                     assert_eq!(answer.said, *said, "{name}, {}, {setting:?}", ask.name);
                 }
                 let (stats, seen) = bench.end();
-                match pool {
-                    Pool::Ample => assert!(
-                        seen.most_rows() > kinds.len() / 2,
-                        "{name}, {seen:?}, {setting:?}"
-                    ),
-                    Pool::Tiny => assert!(stats.preemptions > 0, "{name}, {setting:?}"),
+                let what = format!("{name}, {setting:?}: {seen:?}, {stats:?}");
+                match num_blocks {
+                    AMPLE => assert!(seen.most_rows() > kinds.len() / 2, "{what}"),
+                    _ => assert!(stats.preemptions > 0, "{what}"),
                 }
             }
         }
+    }
+}
+
+/// Beside a request that came first and takes its blocks away.
+fn check_preempted(model: &Model) {
+    let first = model.greedy(0);
+    let bench = Bench::start(model, &PLAIN);
+    let greedy = bench.answer(&first).said;
+    let kinds = kinds(model, &greedy);
+    let kinds = kinds.into_iter().map(|kind| Ask {
+        // So short that both are admitted to three blocks, and so long an answer that each comes to want all three.
+        prompt: model.cases[1].prompt.clone(),
+        ..kind
+    });
+    let alone: Vec<(Ask, Said)> = kinds
+        .map(|ask| {
+            let said = bench.answer(&ask).said;
+            (ask, said)
+        })
+        .collect();
+    bench.end();
+    let setting = Setting {
+        runner: Runs::OnItsThread,
+        overlap: Overlap::On,
+        max_num_seqs: 2,
+        num_blocks: 3,
+        ..PLAIN
+    };
+    for (ask, said) in &alone {
+        let bench = Bench::start(model, &setting);
+        let running = [&first, ask].map(|ask| bench.submit(ask));
+        let [_, answer] = running.map(|generation| bench.read(generation).said);
+        let (stats, _) = bench.end();
+        let what = format!("{}, {}, {setting:?}", model.name, ask.name);
+        assert_eq!(answer, *said, "{what}");
+        // Those that end sooner may be gone before the first wants their blocks.
+        let must_be_preempted = said.tokens.len() >= CONSTRAINED_LEN;
+        assert!(stats.preemptions > 0 || !must_be_preempted, "{what}");
     }
 }
 

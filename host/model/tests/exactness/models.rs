@@ -6,15 +6,12 @@ use engine::{ModelRunner, SamplingParams, TokenId};
 use model::{KvMemory, OpenOptions, demo, open};
 use serde::Deserialize;
 
-use crate::{ask::Ask, lent::Home};
+use crate::{ask::Ask, lent::Home, setting::AMPLE};
 
 pub(crate) struct Model {
     pub(crate) name: &'static str,
     pub(crate) home: Home,
     pub(crate) vocab_len: usize,
-    pub(crate) num_blocks: usize,
-    /// Enough for the longest request, too few for two.
-    pub(crate) num_blocks_of_tiny_pool: usize,
     pub(crate) cases: Vec<Case>,
     /// The length of the answers in most tests.
     pub(crate) answer_len: usize,
@@ -67,7 +64,7 @@ pub(crate) fn demo() -> &'static Model {
         };
         let tails = cases.iter().zip([6, 8, 18, 36]).map(tail).collect();
         Model {
-            answer_len: 32,
+            answer_len: 28,
             repetitive: cases[0].output_token_ids[..32].repeat(3),
             ..load("SmolLM2", &path, tails)
         }
@@ -84,9 +81,8 @@ fn golden(name: &'static str) -> Model {
 }
 
 fn load(name: &'static str, path: &Path, cases: Vec<Case>) -> Model {
-    let num_blocks = 64;
     let options = OpenOptions {
-        kv_memory: KvMemory::Blocks(num_blocks),
+        kv_memory: KvMemory::Blocks(AMPLE),
         max_model_len: Some(512),
         ..OpenOptions::default()
     };
@@ -95,8 +91,6 @@ fn load(name: &'static str, path: &Path, cases: Vec<Case>) -> Model {
         name,
         vocab_len: runner.limits().vocab_len,
         home: Home::new(runner),
-        num_blocks,
-        num_blocks_of_tiny_pool: 5,
         cases,
         answer_len: 40,
         repetitive: vec![7; 40],

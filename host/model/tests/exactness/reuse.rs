@@ -6,7 +6,7 @@ use crate::{
     ask::{Ask, Said},
     bench::Bench,
     models::{self, Model},
-    setting::{PLAIN, Pool, Runs, Setting},
+    setting::{AMPLE, PLAIN, Runs, Setting, TINY},
 };
 
 fn models() -> [&'static Model; 3] {
@@ -118,10 +118,10 @@ fn each_sample_of_a_prompt_says_what_it_says_alone() {
         });
         assert_ne!(expected[0], expected[1], "{}", model.name);
         for caching in [Caching::On, Caching::Off] {
-            for pool in [Pool::Ample, Pool::Tiny] {
+            for num_blocks in [AMPLE, TINY] {
                 let setting = Setting {
                     caching,
-                    pool,
+                    num_blocks,
                     ..BUSY
                 };
                 let bench = Bench::start(model, &setting);

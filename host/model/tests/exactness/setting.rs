@@ -12,7 +12,7 @@ pub(crate) struct Setting {
     pub(crate) chunk_len: usize,
     pub(crate) max_num_seqs: usize,
     pub(crate) num_draft_tokens: usize,
-    pub(crate) pool: Pool,
+    pub(crate) num_blocks: usize,
 }
 
 /// Where the runner computes.
@@ -24,14 +24,10 @@ pub(crate) enum Runs {
     OnItsThread,
 }
 
-/// How many blocks there are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Pool {
-    /// Enough for all requests of a test at once.
-    Ample,
-    /// Too few for two whole requests: some are preempted.
-    Tiny,
-}
+/// Blocks enough for all requests of a test at once.
+pub(crate) const AMPLE: usize = 64;
+/// Blocks enough for the longest request, too few for two: some are preempted.
+pub(crate) const TINY: usize = 5;
 
 /// Nothing that could disturb a request: it is alone, and computed in the simplest way.
 pub(crate) const PLAIN: Setting = Setting {
@@ -41,7 +37,7 @@ pub(crate) const PLAIN: Setting = Setting {
     chunk_len: 512,
     max_num_seqs: 1,
     num_draft_tokens: 0,
-    pool: Pool::Ample,
+    num_blocks: AMPLE,
 };
 
 impl Setting {
@@ -67,7 +63,7 @@ impl Setting {
         vary(&[
             |_| (),
             |s| s.max_num_seqs = 4,
-            |s| (s.max_num_seqs, s.pool) = (4, Pool::Tiny),
+            |s| (s.max_num_seqs, s.num_blocks) = (4, TINY),
         ]);
         settings
     }
