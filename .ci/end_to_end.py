@@ -201,7 +201,7 @@ def test_switches_of_the_engine_change_no_text(server, binary):
         return [ask(server.client(), question, **more).choices[0].message.content for question, more in questions]
 
     usual = texts(server)
-    for flags in (["--no-prefix-caching", "--no-async-scheduling", "--max-num-batched-tokens", "16"], ["--speculative", "ngram:4"]):
+    for flags in (["--no-prefix-caching", "--async-scheduling", "--max-num-batched-tokens", "16"], ["--speculative", "ngram:4"]):
         other = Server(binary, *flags)
         assert texts(other) == usual, flags
         if "--speculative" in flags:

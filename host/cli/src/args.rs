@@ -105,12 +105,14 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) no_prefix_caching: bool,
 
-    /// Plan each step after the one before it has been read, and not while it is computed
-    #[arg(long, env = "HOST_NO_ASYNC_SCHEDULING")]
-    pub(crate) no_async_scheduling: bool,
+    /// Plan a step while the one before it is computed. Not worth it on the CPU, whose cores compute already: there the
+    /// default is false
+    #[arg(long, env = "HOST_ASYNC_SCHEDULING", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
+    pub(crate) async_scheduling: Option<bool>,
 
     /// Guess up to N tokens at a time that the model then checks together; the text stays the same. ngram:N guesses what
-    /// followed the last few tokens before [default: no guesses]
+    /// followed the last few tokens before. Excludes --async-scheduling [default: no guesses]
     #[arg(long, env = "HOST_SPECULATIVE", value_name = "ngram:N", value_parser = speculative)]
     pub(crate) speculative: Option<usize>,
 

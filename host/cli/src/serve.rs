@@ -37,6 +37,10 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         args.max_num_batched_tokens,
         args.max_num_seqs,
     );
+    anyhow::ensure!(
+        args.speculative.is_none() || args.async_scheduling != Some(true),
+        "--speculative and --async-scheduling exclude each other: guesses are made from tokens that have been read",
+    );
     // Before anything slow: a port that is taken should be known at once.
     let asked = SocketAddr::new(args.host, args.port);
     let listener = TcpListener::bind(asked)
@@ -117,9 +121,9 @@ fn engine_config(args: &ServeArgs, model: String) -> EngineConfig {
             true => Caching::Off,
             false => Caching::On,
         },
-        overlap: match args.no_async_scheduling {
-            true => Overlap::Off,
-            false => Overlap::On,
+        overlap: match args.async_scheduling {
+            Some(true) => Overlap::On,
+            Some(false) | None => Overlap::Off,
         },
         num_draft_tokens: args.speculative.unwrap_or(0),
         model,

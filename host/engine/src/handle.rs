@@ -102,7 +102,7 @@ impl EngineHandle {
         num_samples: usize,
     ) -> Result<Vec<Generation>, SubmitError> {
         let shared = &*self.0;
-        shared.check(&mut request, num_samples)?;
+        shared.check(&request, num_samples)?;
         let places = Place::take(&shared.taken, num_samples, shared.max_taken);
         let places = places.ok_or(SubmitError::Overloaded {
             asked: num_samples,
@@ -175,7 +175,7 @@ impl EngineHandle {
 }
 
 impl Shared {
-    fn check(&self, request: &mut Request, num_samples: usize) -> Result<(), SubmitError> {
+    fn check(&self, request: &Request, num_samples: usize) -> Result<(), SubmitError> {
         let max_model_len = self.limits.max_sequence_len();
         let vocab_len = self.limits.vocab_len;
         let prompt_len = request.prompt.len();
@@ -193,26 +193,18 @@ impl Shared {
             return Err(SubmitError::UnknownToken { token, vocab_len });
         }
         request.sampling.check(vocab_len)?;
-        let invalid = |param, must_be: String, found: String| {
-            let invalid = InvalidParam {
-                param,
-                must_be,
-                found,
-            };
-            Err(SubmitError::InvalidParam(invalid))
-        };
         if request.max_tokens == 0 {
-            return invalid("max_tokens", "must be at least 1".into(), "0".into());
+            return Err(InvalidParam::new("max_tokens", "must be at least 1", 0).into());
         }
         // More than can ever be taken on would be told to come back later, for ever.
         let most_samples = MAX_SAMPLES.min(self.max_taken);
         if num_samples == 0 || num_samples > most_samples {
             let must_be = format!("must be from 1 to {most_samples}");
-            return invalid("n", must_be, num_samples.to_string());
+            return Err(InvalidParam::new("n", must_be, num_samples).into());
         }
         if request.priority != 0 && self.scheduling == Scheduling::Fcfs {
             let must_be = "must be 0 where requests are served in the order of arrival";
-            return invalid("priority", must_be.into(), request.priority.to_string());
+            return Err(InvalidParam::new("priority", must_be, request.priority).into());
         }
         Ok(())
     }

@@ -14,6 +14,9 @@ use crate::runner::TokenId;
 /// The most alternatives that are reported per token.
 pub const MAX_LOGPROBS: usize = 20;
 
+/// The most tokens that may end a sequence: each token chosen is compared with them.
+pub const MAX_STOP_TOKENS: usize = 4096;
+
 /// One request's way of choosing tokens. The terms and their order of application are vLLM's: constraint and `min_tokens`,
 /// bias, penalties, temperature, top-k, top-p, min-p.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,55 +79,81 @@ pub struct InvalidParam {
     pub found: String,
 }
 
+impl InvalidParam {
+    pub(crate) fn new(
+        param: &'static str,
+        must_be: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self {
+            param,
+            must_be: must_be.into(),
+            found: found.to_string(),
+        }
+    }
+}
+
 impl SamplingParams {
     /// Whether every number is one that sampling can work with, for a model of `vocab_len` tokens.
     pub fn check(&self, vocab_len: usize) -> Result<(), InvalidParam> {
-        let finite = |param, value: f32, is_fine: bool, must_be: &str| {
-            (value.is_finite() && is_fine)
-                .then_some(())
-                .ok_or_else(|| InvalidParam {
-                    param,
-                    must_be: must_be.to_owned(),
-                    found: value.to_string(),
-                })
+        let Self {
+            temperature,
+            top_p,
+            min_p,
+            repetition_penalty,
+            ..
+        } = *self;
+        let finite = |param, value: f32, is_fine: bool, must_be: &str| match is_fine {
+            true if value.is_finite() => Ok(()),
+            _ => Err(InvalidParam::new(param, must_be, value)),
         };
-        let (t, p, m) = (self.temperature, self.top_p, self.min_p);
-        let (repetition, presence) = (self.repetition_penalty, self.presence_penalty);
+        let at_most = |param, len: usize, most: usize, what: &str| match len <= most {
+            true => Ok(()),
+            false => Err(InvalidParam::new(
+                param,
+                format!("must be at most {most}{what}"),
+                len,
+            )),
+        };
+        let is_share = (0.0..=1.0).contains(&min_p);
+        let is_positive = repetition_penalty > 0.0;
         let number = "must be a finite number";
-        finite("temperature", t, t >= 0.0, "must be 0 or above")?;
+        finite(
+            "temperature",
+            temperature,
+            temperature >= 0.0,
+            "must be 0 or above",
+        )?;
         finite(
             "top_p",
-            p,
-            p > 0.0 && p <= 1.0,
+            top_p,
+            top_p > 0.0 && top_p <= 1.0,
             "must be above 0 and at most 1",
         )?;
-        finite("min_p", m, (0.0..=1.0).contains(&m), "must be from 0 to 1")?;
+        finite("min_p", min_p, is_share, "must be from 0 to 1")?;
         finite(
             "repetition_penalty",
-            repetition,
-            repetition > 0.0,
+            repetition_penalty,
+            is_positive,
             "must be above 0",
         )?;
-        finite("presence_penalty", presence, true, number)?;
+        finite("presence_penalty", self.presence_penalty, true, number)?;
         finite("frequency_penalty", self.frequency_penalty, true, number)?;
+        at_most("logit_bias", self.logit_bias.len(), vocab_len, " tokens")?;
         for &(token, bias) in &self.logit_bias {
             finite("logit_bias", bias, true, "must hold finite numbers")?;
             if token as usize >= vocab_len {
-                return Err(InvalidParam {
-                    param: "logit_bias",
-                    must_be: format!("must name tokens of the vocabulary, ids below {vocab_len}"),
-                    found: token.to_string(),
-                });
+                let must_be = format!("must name tokens of the vocabulary, ids below {vocab_len}");
+                return Err(InvalidParam::new("logit_bias", must_be, token));
             }
         }
-        match self.logprobs {
-            Some(len) if len > MAX_LOGPROBS => Err(InvalidParam {
-                param: "logprobs",
-                must_be: format!("must be at most {MAX_LOGPROBS}"),
-                found: len.to_string(),
-            }),
-            _ => Ok(()),
-        }
+        at_most(
+            "stop_token_ids",
+            self.stop_token_ids.len(),
+            MAX_STOP_TOKENS,
+            " tokens",
+        )?;
+        at_most("logprobs", self.logprobs.unwrap_or(0), MAX_LOGPROBS, "")
     }
 }
 

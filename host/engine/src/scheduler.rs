@@ -15,6 +15,7 @@ use crate::{
     draft::Drafter,
     request::{EngineConfig, GenerationFailed},
     runner::{RowOutcome, SlotId},
+    sampling::ChosenToken,
     sequence::{Progress, SeqId, Sequence},
 };
 
@@ -167,39 +168,37 @@ impl Scheduler {
         }
     }
 
-    fn commit_row(&mut self, row: &PlannedRow, chosen: Vec<crate::sampling::ChosenToken>) {
+    fn commit_row(&mut self, row: &PlannedRow, chosen: Vec<ChosenToken>) {
         let max_model_len = self.max_model_len;
-        self.counts.generated_tokens += chosen.len() as u64;
-        if !row.drafts.is_empty() {
-            self.counts.drafts += 1;
-            self.counts.draft_tokens += row.drafts.len() as u64;
-            self.counts.accepted_tokens += chosen.len() as u64 - 1;
-        }
-        let (progress, job) = if let Some(Running { sequence, .. }) = self.running.get_mut(&row.id)
-        {
+        let num_chosen = chosen.len();
+        let (sequence, is_running) = match self.running.get_mut(&row.id) {
+            Some(running) => (&mut running.sequence, true),
+            // It may have been preempted while the step was under way.
+            None => match self.waiting.get_mut(&row.id) {
+                Some(sequence) => (sequence, false),
+                None => return,
+            },
+        };
+        if is_running {
             debug_assert_eq!(
                 sequence.computed_len(),
                 row.start,
                 "steps are read in order"
             );
             // Each accepted draft is in the cache: it was computed with the row.
-            sequence.computed(row.len + chosen.len().saturating_sub(1));
-            let result = if chosen.is_empty() {
-                (Progress::Running, None)
-            } else {
-                sequence.commit(row.id, chosen, max_model_len)
-            };
-            self.remember(row.id);
-            result
-        } else if let Some(sequence) = self.waiting.get_mut(&row.id) {
-            // It was preempted while the step was under way.
-            match chosen.is_empty() {
-                true => (Progress::Running, None),
-                false => sequence.commit(row.id, chosen, max_model_len),
-            }
-        } else {
-            return;
+            sequence.computed(row.len + num_chosen.saturating_sub(1));
+        }
+        let (progress, job) = match num_chosen {
+            0 => (Progress::Running, None),
+            _ => sequence.commit(row.id, chosen, max_model_len),
         };
+        self.counts.generated_tokens += num_chosen as u64;
+        if !row.drafts.is_empty() {
+            self.counts.drafts += 1;
+            self.counts.draft_tokens += row.drafts.len() as u64;
+            self.counts.accepted_tokens += num_chosen.saturating_sub(1) as u64;
+        }
+        self.remember(row.id);
         self.jobs.extend(job);
         if progress == Progress::Ended {
             self.remove(row.id);

@@ -140,10 +140,7 @@ impl<R: ModelRunner> Engine<R> {
     /// for its constraint.
     pub(crate) fn step(&mut self) -> Result<bool, StepError> {
         self.scheduler.drop_unwanted(Instant::now());
-        self.scheduler
-            .take_jobs()
-            .into_iter()
-            .for_each(|job| self.workers.push(job));
+        self.move_constraints_on();
         let plan = self.scheduler.plan();
         let is_idle = plan.rows.is_empty();
         if !is_idle {
@@ -154,8 +151,14 @@ impl<R: ModelRunner> Engine<R> {
         while self.under_way.len() > keep {
             self.read()?;
         }
+        self.move_constraints_on();
         self.publish();
         Ok(!is_idle || reads || self.scheduler.is_empty())
+    }
+
+    fn move_constraints_on(&mut self) {
+        let jobs = self.scheduler.take_jobs();
+        jobs.into_iter().for_each(|job| self.workers.push(job));
     }
 
     fn launch(&mut self, plan: StepPlan) {

@@ -64,15 +64,24 @@ impl Sampler {
         }
         let mut logits = logits.to_vec();
         if let Some(mask) = mask {
-            forbid(&mut logits, |token| !mask.allows(token));
+            let forbidden = (0..)
+                .zip(&mut logits)
+                .filter(|(token, _)| !mask.allows(*token));
+            forbidden.for_each(|(_, logit)| *logit = f32::NEG_INFINITY);
         }
         if may_not_stop {
-            let is_stop = |token| params.stop_token_ids.contains(&token);
-            let goes_on =
-                |(token, &logit): (TokenId, &f32)| logit > f32::NEG_INFINITY && !is_stop(token);
+            let masked = mask.map(|_| logits.clone());
+            for &token in &params.stop_token_ids {
+                if let Some(logit) = logits.get_mut(token as usize) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
             // A text whose form is complete has nothing to go on with.
-            if mask.is_none() || (0..).zip(&logits).any(goes_on) {
-                forbid(&mut logits, is_stop);
+            let goes_on = |logit: &f32| *logit > f32::NEG_INFINITY;
+            if let Some(masked) = masked
+                && !logits.iter().any(goes_on)
+            {
+                logits = masked;
             }
         }
         for &(token, bias) in &params.logit_bias {
@@ -82,13 +91,5 @@ impl Sampler {
         }
         self.occurrences.apply(params, &mut logits);
         Cow::Owned(logits)
-    }
-}
-
-fn forbid(logits: &mut [f32], is_out: impl Fn(TokenId) -> bool) {
-    for (token, logit) in (0..).zip(logits) {
-        if is_out(token) {
-            *logit = f32::NEG_INFINITY;
-        }
     }
 }

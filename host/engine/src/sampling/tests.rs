@@ -316,6 +316,20 @@ fn parameters_that_make_no_sense_are_named() {
                 ..base()
             },
         ),
+        (
+            "logit_bias",
+            SamplingParams {
+                logit_bias: vec![(1, 1.0); 11],
+                ..base()
+            },
+        ),
+        (
+            "stop_token_ids",
+            SamplingParams {
+                stop_token_ids: vec![1; 4097],
+                ..base()
+            },
+        ),
     ];
     for (param, params) in cases {
         assert_eq!(refused(params), param);

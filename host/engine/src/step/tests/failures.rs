@@ -103,6 +103,29 @@ fn a_row_that_fails_alone_ends_its_own_sequence_and_is_counted_once() {
     }
 }
 
+#[test]
+fn what_a_failed_step_would_have_computed_is_not_found_later() {
+    let by_chance = || Some(StepError::Failed("by chance".into()));
+    // The third step would fill a block, and fails again when it is tried alone; the fourth was launched in between.
+    let failures = [None, None, by_chance(), None, by_chance()];
+    let runner = FakeRunner::new(limits(16, 4)).with_failures(failures);
+    let overlapped = EngineConfig {
+        overlap: Overlap::On,
+        ..config(2, 16)
+    };
+    let mut bench = Bench::new(runner, overlapped);
+    let mut hit = bench.submit(greedy(&[1, 2], 8));
+    bench.run_to_end(20);
+    assert_eq!(read(&mut hit), (expected(&[1, 2], 2), failed("by chance")));
+    let again = [vec![1, 2], expected(&[1, 2], 3)].concat();
+    let mut again_events = bench.submit(greedy(&again, 5));
+    bench.run_to_end(20);
+    assert_eq!(
+        read(&mut again_events),
+        (expected(&again, 5), vec![ENDED_BY_LENGTH])
+    );
+}
+
 /// A constraint that gives up, one way or the other, at the second token.
 #[derive(Clone)]
 struct Broken {

@@ -3,6 +3,7 @@
 use super::bench::{Bench, ENDED_BY_LENGTH, config, expected, greedy, limits, read};
 use crate::{
     block::Caching,
+    draft::Drafter,
     fake::FakeRunner,
     request::{EngineConfig, Event, Overlap, Request},
     runner::TokenId,
@@ -150,31 +151,52 @@ fn overlapped_steps_follow_each_other_without_a_gap() {
     }
 }
 
+/// Guesses what comes.
+struct Right;
+impl Drafter for Right {
+    fn draft(&mut self, tokens: &[TokenId], max_len: usize) -> Vec<TokenId> {
+        expected(tokens, max_len)
+    }
+}
+
 #[test]
 fn right_guesses_save_steps_and_are_counted() {
-    struct Right;
-    impl crate::draft::Drafter for Right {
-        fn draft(&mut self, tokens: &[TokenId], max_len: usize) -> Vec<TokenId> {
-            expected(tokens, max_len)
-        }
-    }
     let config = EngineConfig {
         num_draft_tokens: 3,
         ..config(1, 16)
     };
     let runner = FakeRunner::new(limits(16, 4));
     let mut bench = Bench::with_drafter(runner, config, Some(Box::new(Right)));
-    let mut events = bench.submit(greedy(&[1, 2], 10));
+    let mut events = bench.submit(greedy(&[1, 2], 14));
     bench.run_to_end(10);
     assert_eq!(
         read(&mut events),
-        (expected(&[1, 2], 10), vec![ENDED_BY_LENGTH])
+        (expected(&[1, 2], 14), vec![ENDED_BY_LENGTH])
     );
     let stats = bench.engine.stats.snapshot();
-    // The prompt gives one token; then 4, 4, and the last with no guess, since nothing may follow it.
-    assert_eq!(stats.steps, 4);
+    // The prompt gives one token; then 4, 4, 4, and the last with no guess, since nothing may follow it.
+    assert_eq!(stats.steps, 5);
     assert_eq!(
         (stats.drafts, stats.draft_tokens, stats.accepted_tokens),
-        (2, 6, 6)
+        (3, 9, 9)
     );
+}
+
+#[test]
+fn guesses_are_taken_off_the_budget_of_a_step() {
+    let config = EngineConfig {
+        num_draft_tokens: 3,
+        ..config(4, 8)
+    };
+    let runner = FakeRunner::new(limits(64, 4));
+    let mut bench = Bench::with_drafter(runner, config, Some(Box::new(Right)));
+    let _guessed = [1, 2].map(|token| bench.submit(greedy(&[token], 40)));
+    bench.step().unwrap();
+    let _long = bench.submit(greedy(&[7; 60], 1));
+    for _ in 0..5 {
+        let before = bench.engine.stats.snapshot().computed_tokens;
+        bench.step().unwrap();
+        let computed = bench.engine.stats.snapshot().computed_tokens - before;
+        assert_eq!(computed, 8, "two with three guesses each leave nothing");
+    }
 }

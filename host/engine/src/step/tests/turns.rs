@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::bench::{Bench, ENDED_BY_LENGTH, Remainder, config, expected, greedy, limits, read};
 use crate::{
     fake::FakeRunner,
-    request::{EngineConfig, Event, FinishReason, GenerationFailed, Request, Scheduling},
+    request::{EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling},
     runner::RunnerLimits,
     sampling::{ChosenToken, SamplingParams},
 };
@@ -106,6 +106,23 @@ fn blocks_that_run_out_preempt_the_last_comer_and_change_no_text() {
 }
 
 #[test]
+fn a_token_that_is_being_chosen_when_its_sequence_is_put_back_is_not_chosen_again() {
+    let overlapped = EngineConfig {
+        overlap: Overlap::On,
+        ..config(4, 64)
+    };
+    let mut bench = bench(5, overlapped);
+    let mut requests =
+        [[1, 2, 3], [4, 5, 6]].map(|prompt| (prompt, bench.submit(greedy(&prompt, 12))));
+    bench.run_to_end(100);
+    assert!(bench.engine.scheduler.counts().preemptions > 0);
+    for (prompt, events) in &mut requests {
+        assert_eq!(read(events), (expected(prompt, 12), vec![ENDED_BY_LENGTH]));
+    }
+    assert_eq!(bench.engine.stats.snapshot().generated_tokens, 2 * 12);
+}
+
+#[test]
 fn blocks_that_run_out_preempt_the_least_urgent() {
     let by_priority = EngineConfig {
         scheduling: Scheduling::Priority,
@@ -123,6 +140,35 @@ fn blocks_that_run_out_preempt_the_least_urgent() {
     }
     assert!(read(&mut least_urgent).1.is_empty(), "it had to wait");
     assert!(bench.engine.scheduler.counts().preemptions > 0);
+}
+
+#[test]
+fn what_is_admitted_leaves_the_others_the_block_that_they_need_next() {
+    let mut bench = bench(3, config(2, 64));
+    let prompt = [1, 2, 3, 4, 5, 6, 7];
+    let mut running = bench.submit(greedy(&prompt, 5));
+    bench.step().unwrap();
+    // One block is free, which the first needs in two steps.
+    let mut waiting = bench.submit(greedy(&[9], 3));
+    bench.run_to_end(20);
+    assert_eq!(read(&mut running).0, expected(&prompt, 5));
+    assert_eq!(read(&mut waiting).0, expected(&[9], 3));
+    assert_eq!(bench.engine.scheduler.counts().preemptions, 0);
+}
+
+#[test]
+fn a_short_prompt_does_not_overtake_a_long_one_that_waits_for_blocks() {
+    let mut bench = bench(8, config(4, 64));
+    let _running = bench.submit(greedy(&[7; 16], 12));
+    bench.step().unwrap();
+    let mut long = bench.submit(greedy(&[8; 20], 2));
+    let mut short = bench.submit(greedy(&[9], 1));
+    bench.step().unwrap();
+    assert!(bench.num_free() > 1, "there is room for the short one");
+    while long.try_recv().is_err() {
+        assert!(short.try_recv().is_err());
+        bench.step().unwrap();
+    }
 }
 
 #[test]
