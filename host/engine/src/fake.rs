@@ -3,6 +3,8 @@
 //! It keeps the tokens themselves where a model keeps keys and values, and makes logits out of all that it reads back
 //! through the block table. A block with two owners, lost or filled out of order, changes the text.
 
+mod residue;
+
 use std::collections::VecDeque;
 
 use crate::{
@@ -11,6 +13,8 @@ use crate::{
     sampling::{Sampler, SamplingParams},
     token_pool::TokenPool,
 };
+
+pub use self::residue::Residue;
 
 /// See the module.
 #[derive(Debug)]

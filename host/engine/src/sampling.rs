@@ -31,9 +31,9 @@ pub struct SamplingParams {
     pub min_p: f32,
     /// Divides the positive and multiplies the negative logits of tokens in prompt or output (Keskar et al. 2019); 1 is off.
     pub repetition_penalty: f32,
-    /// Subtracted from the logits of tokens in the output.
+    /// Subtracted from the logits of tokens in the output; from -2 to 2, as OpenAI has it.
     pub presence_penalty: f32,
-    /// Subtracted from a token's logit once for each time that it is in the output.
+    /// Subtracted from a token's logit once for each time that it is in the output; from -2 to 2.
     pub frequency_penalty: f32,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(TokenId, f32)>,
@@ -117,7 +117,14 @@ impl SamplingParams {
         };
         let is_share = (0.0..=1.0).contains(&min_p);
         let is_positive = repetition_penalty > 0.0;
-        let number = "must be a finite number";
+        let penalty = |param, value: f32| {
+            finite(
+                param,
+                value,
+                (-2.0..=2.0).contains(&value),
+                "must be from -2 to 2",
+            )
+        };
         finite(
             "temperature",
             temperature,
@@ -137,8 +144,8 @@ impl SamplingParams {
             is_positive,
             "must be above 0",
         )?;
-        finite("presence_penalty", self.presence_penalty, true, number)?;
-        finite("frequency_penalty", self.frequency_penalty, true, number)?;
+        penalty("presence_penalty", self.presence_penalty)?;
+        penalty("frequency_penalty", self.frequency_penalty)?;
         at_most("logit_bias", self.logit_bias.len(), vocab_len, " tokens")?;
         for &(token, bias) in &self.logit_bias {
             finite("logit_bias", bias, true, "must hold finite numbers")?;

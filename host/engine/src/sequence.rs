@@ -185,8 +185,6 @@ impl Sequence {
 
     /// Gives up its place in the cache, to start over later. A token that is being chosen still comes.
     pub fn stop(&mut self) -> BlockTable {
-        self.computed_len = 0;
-        self.planned_len = 0;
         self.num_awaited = 0;
         std::mem::take(&mut self.blocks)
     }

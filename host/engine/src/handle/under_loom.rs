@@ -38,7 +38,7 @@ fn config(overlap: Overlap) -> EngineConfig {
     }
 }
 
-/// Explores a model. More than three switches away from a thread that could go on have found nothing that three did not.
+/// Explores a model with at most three switches away from a thread that could go on. With four this takes many minutes.
 fn explore(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);

@@ -60,13 +60,13 @@ fn each_number_that_sampling_cannot_work_with_is_refused_by_its_name() {
             ("presence_penalty", |params, to| {
                 params.presence_penalty = to
             }),
-            &[],
+            &[-2.1, 2.1],
         ),
         (
             ("frequency_penalty", |params, to| {
                 params.frequency_penalty = to
             }),
-            &[],
+            &[-2.1, 2.1],
         ),
     ];
     let never = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
@@ -164,13 +164,13 @@ async fn numbers_at_the_edge_of_what_is_allowed_harm_at_most_their_own_request()
             ..hot.clone()
         },
         SamplingParams {
-            presence_penalty: f32::MAX,
-            frequency_penalty: f32::MIN,
+            presence_penalty: 2.0,
+            frequency_penalty: -2.0,
             ..hot.clone()
         },
         SamplingParams {
-            presence_penalty: f32::MAX,
-            frequency_penalty: f32::MAX,
+            presence_penalty: 2.0,
+            frequency_penalty: 2.0,
             logit_bias: vec![(1, f32::MAX), (1, f32::MAX), (2, f32::MIN)],
             logprobs: Some(20),
             min_tokens: usize::MAX,

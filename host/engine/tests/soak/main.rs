@@ -24,8 +24,8 @@ const NUM_VISITS: u64 = 20_000;
 const NUM_WARM_UP: u64 = 5_000;
 const NUM_CLIENTS: usize = 64;
 
-/// What the process may grow by after the warm-up. Growth of 50 to 540 KiB was measured (20 engines, dev profile, glibc), all
-/// of it the allocator's unrest. A leak of 70 bytes for each of the 30,000 samples would show; what an engine could forget,
+/// What the process may grow by after the warm-up. In 16 runs it grew by 28 to 524 KiB (dev profile, glibc), all of which is
+/// the allocator's unrest. A leak of 70 bytes for each of the 30,000 samples would show; what an engine could forget,
 /// a sequence or its channel, is several times that.
 const MOST_GROWTH: usize = 2 << 20;
 

@@ -5,8 +5,7 @@ use std::time::Instant;
 use engine::{
     CacheScope, EngineHandle, Event, FinishReason, Generation, GenerationFailed, Request,
     SamplingParams, SubmitError, TokenId,
-    constraint::{Constraint, Next, TokenMask},
-    fake::FakeRunner,
+    fake::{FakeRunner, Residue},
     sampling::Sampler,
 };
 use tokio::task::yield_now;
@@ -61,7 +60,7 @@ pub(crate) struct Visit {
     priority: i32,
     is_overdue: bool,
     salt: Option<String>,
-    form: Option<Form>,
+    form: Option<Residue>,
     num_samples: usize,
     leaves: Leaves,
 }
@@ -91,9 +90,11 @@ impl Visit {
             priority: chance.below(5) as i32 - 2,
             is_overdue: chance.once_in(50),
             salt: chance.once_in(4).then(|| chance.below(3).to_string()),
-            form: chance.once_in(20).then(|| Form {
+            form: chance.once_in(20).then(|| Residue {
                 divisor: 2 + chance.below(5) as u32,
+                remainder: 1,
                 len: 1 + chance.below(10) as usize,
+                vocab_len: VOCAB_LEN,
             }),
             num_samples: 1 + chance.below(3) as usize,
             leaves: match chance.below(12) {
@@ -164,7 +165,7 @@ impl Visit {
                 adapter: None,
                 salt: self.salt.clone(),
             },
-            constraint: self.form.map(|form| Box::new(form) as _),
+            constraint: self.form.clone().map(|form| Box::new(form) as _),
         }
     }
 
@@ -206,7 +207,7 @@ impl Visit {
             reason,
             stop_token: None,
         };
-        let Some(form) = self.form else {
+        let Some(form) = &self.form else {
             let text =
                 FakeRunner::expected_with(&self.prompt, self.max_tokens, VOCAB_LEN, &sampling);
             return (text, end(FinishReason::Length));
@@ -248,39 +249,4 @@ fn sampling(chance: &mut Chance) -> SamplingParams {
         params.logprobs = Some(2);
     }
     params
-}
-
-/// Every token leaves the remainder 1 when divided by `divisor`; complete after `len` tokens.
-#[derive(Clone, Copy)]
-struct Form {
-    divisor: u32,
-    len: usize,
-}
-
-impl Form {
-    fn mask(&self) -> TokenMask {
-        let mut words = [0; VOCAB_LEN.div_ceil(32)];
-        for token in (0..VOCAB_LEN as u32).filter(|token| token % self.divisor == 1) {
-            words[token as usize / 32] |= 1 << (token % 32);
-        }
-        TokenMask::from_words(words)
-    }
-}
-
-impl Constraint for Form {
-    fn start(&mut self) -> Result<Next, String> {
-        Ok(Next::Among(self.mask()))
-    }
-
-    fn advance(&mut self, _: TokenId) -> Result<Next, String> {
-        self.len -= 1;
-        Ok(match self.len {
-            0 => Next::Complete,
-            _ => Next::Among(self.mask()),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Constraint> {
-        Box::new(*self)
-    }
 }

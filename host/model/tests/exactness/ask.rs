@@ -1,9 +1,6 @@
 //! Requests that can be made again, and what came of them, to the bit.
 
-use engine::{
-    Event, Request, SamplingParams, TokenId,
-    constraint::{Constraint, Next, TokenMask},
-};
+use engine::{Event, Request, SamplingParams, TokenId, fake::Residue};
 
 /// A request to make as often as need be.
 #[derive(Clone, Debug)]
@@ -78,49 +75,5 @@ impl Answer {
                 end,
             },
         }
-    }
-}
-
-/// Every token leaves the same remainder; complete after `len` tokens.
-#[derive(Clone, Debug)]
-pub(crate) struct Residue {
-    pub(crate) divisor: u32,
-    pub(crate) remainder: u32,
-    pub(crate) len: usize,
-    pub(crate) vocab_len: usize,
-}
-
-impl Residue {
-    pub(crate) fn allows(&self, token: TokenId) -> bool {
-        token % self.divisor == self.remainder
-    }
-
-    fn mask(&self) -> TokenMask {
-        let mut words = vec![0; self.vocab_len.div_ceil(32)];
-        for token in (0..self.vocab_len as u32).filter(|token| self.allows(*token)) {
-            words[token as usize / 32] |= 1 << (token % 32);
-        }
-        TokenMask::from_words(words)
-    }
-}
-
-impl Constraint for Residue {
-    fn start(&mut self) -> Result<Next, String> {
-        Ok(Next::Among(self.mask()))
-    }
-
-    fn advance(&mut self, token: TokenId) -> Result<Next, String> {
-        if !self.allows(token) {
-            return Err(format!("{token} was not allowed"));
-        }
-        self.len -= 1;
-        Ok(match self.len {
-            0 => Next::Complete,
-            _ => Next::Among(self.mask()),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Constraint> {
-        Box::new(self.clone())
     }
 }

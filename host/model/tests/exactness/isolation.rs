@@ -1,9 +1,9 @@
 //! Requests of every kind in one batch: each is answered as if it were alone.
 
-use engine::{Caching, Event, FinishReason, Overlap, SamplingParams};
+use engine::{Caching, Event, FinishReason, Overlap, SamplingParams, fake::Residue};
 
 use crate::{
-    ask::{Ask, Residue, Said},
+    ask::{Ask, Said},
     bench::Bench,
     models::{self, Model},
     setting::{AMPLE, PLAIN, Runs, Setting, TINY},

@@ -3,9 +3,8 @@
 use tokio::sync::mpsc::Receiver;
 
 use crate::{
-    constraint::{Constraint, Next, TokenMask},
     draft::Drafter,
-    fake::FakeRunner,
+    fake::{FakeRunner, Residue},
     place::Place,
     request::{EngineConfig, Event, FinishReason, Overlap, Request},
     runner::{RunnerLimits, StepError, TokenId},
@@ -185,40 +184,12 @@ pub(super) fn read(events: &mut Events) -> (Vec<TokenId>, Vec<Event>) {
     (tokens, others)
 }
 
-/// Every token must leave the remainder 1 when divided by `divisor`; complete after `len` tokens.
-#[derive(Clone)]
-pub(super) struct Remainder {
-    pub(super) divisor: u32,
-    pub(super) len: usize,
-}
-
-impl Remainder {
-    pub(super) fn mask(&self) -> TokenMask {
-        let mut words = [0; VOCAB_LEN.div_ceil(32)];
-        for token in (0..VOCAB_LEN as u32).filter(|token| token % self.divisor == 1) {
-            words[token as usize / 32] |= 1 << (token % 32);
-        }
-        TokenMask::from_words(words)
-    }
-}
-
-impl Constraint for Remainder {
-    fn start(&mut self) -> Result<Next, String> {
-        Ok(Next::Among(self.mask()))
-    }
-
-    fn advance(&mut self, token: TokenId) -> Result<Next, String> {
-        if token % self.divisor != 1 {
-            return Err(format!("{token} was not allowed"));
-        }
-        self.len -= 1;
-        Ok(match self.len {
-            0 => Next::Complete,
-            _ => Next::Among(self.mask()),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Constraint> {
-        Box::new(self.clone())
+/// Every token leaves the remainder 1 when divided by `divisor`; complete after `len` tokens.
+pub(super) fn residue(divisor: u32, len: usize) -> Residue {
+    Residue {
+        divisor,
+        remainder: 1,
+        len,
+        vocab_len: VOCAB_LEN,
     }
 }

@@ -2,11 +2,11 @@
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::bench::{Bench, ENDED_BY_LENGTH, Events, Remainder, VOCAB_LEN, limits, read};
+use super::bench::{Bench, ENDED_BY_LENGTH, Events, VOCAB_LEN, limits, read, residue};
 use crate::{
     block::{CacheScope, Caching},
     draft::Drafter,
-    fake::FakeRunner,
+    fake::{FakeRunner, Residue},
     request::{EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling},
     runner::{StepError, TokenId},
     sampling::{Sampler, SamplingParams},
@@ -18,7 +18,7 @@ struct Visit {
     prompt: Vec<TokenId>,
     max_tokens: usize,
     sampling: SamplingParams,
-    /// Divisor and length of a [`Remainder`].
+    /// Divisor and length of a [`residue`].
     constraint: Option<(u32, usize)>,
     num_samples: usize,
     priority: i32,
@@ -106,7 +106,7 @@ impl Visit {
             },
             constraint: self
                 .constraint
-                .map(|(divisor, len)| Box::new(Remainder { divisor, len }) as _),
+                .map(|(divisor, len)| Box::new(residue(divisor, len)) as _),
         }
     }
 
@@ -116,10 +116,8 @@ impl Visit {
             seed: self.sampling.seed + sample as u64,
             ..self.sampling.clone()
         };
-        let form = self
-            .constraint
-            .map(|(divisor, len)| Remainder { divisor, len });
-        let mask = form.as_ref().map(Remainder::mask);
+        let form = self.constraint.map(|(divisor, len)| residue(divisor, len));
+        let mask = form.as_ref().map(Residue::mask);
         let mut sampler = Sampler::new(&params, &self.prompt, self.prompt.len());
         let mut tokens = self.prompt.clone();
         let end = |reason, stop_token| Event::Finished { reason, stop_token };

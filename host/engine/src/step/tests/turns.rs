@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, ENDED_BY_LENGTH, Remainder, config, expected, greedy, limits, read};
+use super::bench::{Bench, ENDED_BY_LENGTH, config, expected, greedy, limits, read, residue};
 use crate::{
     fake::FakeRunner,
     request::{EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling},
@@ -254,7 +254,7 @@ fn a_sequence_ends_where_the_pool_does_if_that_is_less_than_the_context() {
 fn a_sequence_that_takes_its_slot_before_it_can_compute_anything_is_in_it_later() {
     let mut bench = bench(8, config(1, 8));
     let mut events = bench.submit(Request {
-        constraint: Some(Box::new(Remainder { divisor: 2, len: 3 })),
+        constraint: Some(Box::new(residue(2, 3))),
         // Its one token waits until the next one may be chosen.
         ..greedy(&[1], 5)
     });
