@@ -2,6 +2,8 @@
 
 mod mock;
 
+use std::collections::BTreeSet;
+
 use benchmark::{BenchmarkArgs, Error, Report, measure, run};
 use clap::Parser;
 use mock::{Answer, Mock};
@@ -246,18 +248,16 @@ async fn a_completion_request_has_a_prompt_and_no_extension_of_openais_fields() 
     assert_eq!(asked[0].authorization, None);
     let body = asked[0].body.as_object().unwrap();
     assert_eq!(body["prompt"].as_str().unwrap().split(' ').count(), 12);
-    let fields: Vec<_> = body.keys().map(String::as_str).collect();
-    assert_eq!(
-        fields,
-        [
-            "max_tokens",
-            "model",
-            "prompt",
-            "stream",
-            "stream_options",
-            "temperature"
-        ]
-    );
+    let fields: BTreeSet<_> = body.keys().map(String::as_str).collect();
+    let expected = [
+        "max_tokens",
+        "model",
+        "prompt",
+        "stream",
+        "stream_options",
+        "temperature",
+    ];
+    assert_eq!(fields, expected.into());
 }
 
 #[tokio::test]

@@ -47,6 +47,10 @@ fn main() -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("host: {error:#}");
+    exit_code(error)
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
     match error.is::<serve::EngineBroke>() {
         true => ExitCode::from(EXIT_ENGINE_BROKE),
         false => ExitCode::FAILURE,

@@ -25,6 +25,8 @@ use crate::{
 #[error("{0}; restart the process")]
 pub(crate) struct EngineBroke(String);
 
+type EngineThread = JoinHandle<Result<(), StepError>>;
+
 /// What shells expect of a process that Ctrl-C ended: 128 and the signal's number.
 const EXIT_INTERRUPTED: i32 = 130;
 
@@ -74,16 +76,24 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         max_body_bytes: args.max_body_bytes,
         request_timeout: args.request_timeout.map(|s| Duration::from_secs(s.get())),
     };
-    let app = Arc::new(App::new(
-        &names, &root, served, sandbox, plugins, engine, settings,
-    ));
+    let app = App::new(&names, &root, served, sandbox, plugins, engine, settings);
 
+    announce(address, &names[0], !args.api_key.is_empty());
+    let drain = Duration::from_secs(args.shutdown_timeout);
+    serve_until_told(listener, Arc::new(app), engine_thread, drain).await
+}
+
+/// Serves until SIGTERM, Ctrl-C or the end of the engine.
+async fn serve_until_told(
+    listener: TcpListener,
+    app: Arc<App>,
+    engine_thread: EngineThread,
+    drain: Duration,
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (engine_ended, ended) = oneshot::channel();
     std::thread::spawn(move || engine_ended.send(engine_thread.join()));
-    announce(address, &names[0], !args.api_key.is_empty());
-
     let mut broke = None;
     let shutdown = async {
         tokio::select! {
@@ -97,7 +107,6 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
             std::process::exit(EXIT_INTERRUPTED)
         });
     };
-    let drain = Duration::from_secs(args.shutdown_timeout);
     if server::serve(listener, app, shutdown, drain).await.is_err() {
         eprintln!("host: some requests were still running after {drain:?} and were cut off");
     }
@@ -132,10 +141,7 @@ fn engine_config(args: &ServeArgs, model: String) -> EngineConfig {
 }
 
 /// The CPU's runner computes where it is called, so it gets a thread of its own where planning is to overlap.
-fn start_engine(
-    runner: CpuRunner,
-    config: EngineConfig,
-) -> (EngineHandle, JoinHandle<Result<(), StepError>>) {
+fn start_engine(runner: CpuRunner, config: EngineConfig) -> (EngineHandle, EngineThread) {
     match config.overlap {
         Overlap::On => EngineHandle::start(ComputeThread::start(runner), config),
         Overlap::Off => EngineHandle::start(runner, config),
@@ -184,4 +190,92 @@ fn announce(address: SocketAddr, model: &str, asks_for_key: bool) {
     println!(
         "curl http://{address}/v1/chat/completions -H 'content-type: application/json'{key} -d '{request}'"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use engine::{RunnerLimits, fake::FakeRunner};
+    use server::{Model, SamplingDefaults};
+    use text::Tokenizer;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    /// A server on the built-in plugins whose model breaks at its first step.
+    async fn broken_app() -> (App, EngineThread) {
+        let tokenizer =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../text/tests/data/tokenizer.json");
+        let tokenizer = Tokenizer::from_file(&tokenizer).unwrap();
+        let limits = RunnerLimits {
+            block_len: 16,
+            num_blocks: 8,
+            vocab_len: tokenizer.vocab_len(),
+            max_model_len: 128,
+        };
+        let gone = StepError::Fatal("the device is gone".into());
+        let runner = FakeRunner::new(limits).with_failures([Some(gone)]);
+        let (engine, engine_thread) = EngineHandle::start(runner, EngineConfig::default());
+        let few = Limits {
+            max_instances: 16,
+            ..Limits::default()
+        };
+        let sandbox = Sandbox::new(few).unwrap();
+        let loader = Loader::new(sandbox.clone(), None);
+        let plugins = plugins::load(&loader, None, plugins::Settings::new());
+        let model = Model {
+            tokenizer,
+            chat_template: None,
+            bos_token: None,
+            eos_token: None,
+            end_tokens: vec![],
+            sampling_defaults: SamplingDefaults {
+                temperature: 1.0,
+                top_p: 1.0,
+                top_k: 0,
+                min_p: 0.0,
+            },
+        };
+        let settings = Settings {
+            api_keys: ApiKeys::new([]),
+            max_body_bytes: 1 << 20,
+            request_timeout: None,
+        };
+        let names = ["demo".to_owned()];
+        let plugins = plugins.await.unwrap();
+        let app = App::new(&names, "tests", model, sandbox, plugins, engine, settings);
+        (app, engine_thread)
+    }
+
+    #[tokio::test]
+    async fn a_broken_runner_fails_what_runs_with_503_and_ends_the_process_with_a_code_of_its_own()
+    {
+        let (app, engine_thread) = broken_app().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let drain = Duration::from_secs(20);
+        let serving = tokio::spawn(serve_until_told(
+            listener,
+            Arc::new(app),
+            engine_thread,
+            drain,
+        ));
+        let body = r#"{"model":"demo","prompt":"hello","max_tokens":4}"#;
+        let head = "POST /v1/completions HTTP/1.1\r\nhost: host\r\nconnection: close";
+        let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 503"), "{response}");
+        assert!(response.contains("the engine stopped"), "{response}");
+        let error = serving.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("the device is gone"), "{error}");
+        assert_eq!(crate::exit_code(&error), std::process::ExitCode::from(70));
+    }
 }

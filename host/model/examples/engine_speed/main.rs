@@ -26,7 +26,12 @@ fn main() -> Result<(), Failure> {
     let num_threads = std::env::args().nth(1).map(|threads| threads.parse());
     let num_threads = num_threads.transpose()?;
     let texts = Texts::read()?;
-    let served = Served::start(num_threads, EngineConfig::default())?;
+    // As `host serve` runs it on a CPU.
+    let config = EngineConfig {
+        overlap: Overlap::Off,
+        ..EngineConfig::default()
+    };
+    let served = Served::start(num_threads, config.clone())?;
     println!("{}, on {}", demo::FILE_NAME, served.machine());
     println!(
         "\n{:<38}{:>10}{:>10}{:>10}",
@@ -34,8 +39,8 @@ fn main() -> Result<(), Failure> {
     );
     batching(&served, &texts);
     prefix_cache(&served, &texts);
-    overlap(&served, &texts, num_threads)?;
-    guesses(&served, &texts, num_threads)
+    overlap(&served, &texts, num_threads, config.clone())?;
+    guesses(&served, &texts, num_threads, config)
 }
 
 fn batching(served: &Served, texts: &Texts) {
@@ -63,17 +68,22 @@ fn prefix_cache(served: &Served, texts: &Texts) {
     cold.over(&cached).print_ratio("cold / cached", Some(5.0));
 }
 
-fn overlap(served: &Served, texts: &Texts, num_threads: Option<usize>) -> Result<(), Failure> {
+fn overlap(
+    served: &Served,
+    texts: &Texts,
+    num_threads: Option<usize>,
+    config: EngineConfig,
+) -> Result<(), Failure> {
     let config = EngineConfig {
-        overlap: Overlap::Off,
-        ..EngineConfig::default()
+        overlap: Overlap::On,
+        ..config
     };
-    let in_turn = Served::start(num_threads, config)?;
+    let overlapped = Served::start(num_threads, config)?;
     for num_requests in [1, CONCURRENCY] {
         let prompts = texts.prompts(num_requests);
         let [off, on] = turns(|| {
-            let off = in_turn.tokens_per_second(&prompts);
-            [off, served.tokens_per_second(&prompts)]
+            let off = served.tokens_per_second(&prompts);
+            [off, overlapped.tokens_per_second(&prompts)]
         });
         off.print(&format!("overlap off, {num_requests} at once, tok/s"));
         on.print(&format!("overlap on, {num_requests} at once, tok/s"));
@@ -82,10 +92,15 @@ fn overlap(served: &Served, texts: &Texts, num_threads: Option<usize>) -> Result
     Ok(())
 }
 
-fn guesses(served: &Served, texts: &Texts, num_threads: Option<usize>) -> Result<(), Failure> {
+fn guesses(
+    served: &Served,
+    texts: &Texts,
+    num_threads: Option<usize>,
+    config: EngineConfig,
+) -> Result<(), Failure> {
     let config = EngineConfig {
         num_draft_tokens: NUM_DRAFT_TOKENS,
-        ..EngineConfig::default()
+        ..config
     };
     let guessing = Served::start(num_threads, config)?;
     let greedy = SamplingParams::default();
