@@ -1,6 +1,11 @@
 //! `host serve`.
 
-use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    thread::{JoinHandle, available_parallelism},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use engine::{
@@ -135,8 +140,8 @@ fn engine_config(args: &ServeArgs, model: String) -> EngineConfig {
             Some(false) | None => Overlap::Off,
         },
         num_draft_tokens: args.speculative.unwrap_or(0),
+        num_constraint_threads: available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         model,
-        ..EngineConfig::default()
     }
 }
 
