@@ -1,5 +1,7 @@
 //! Many requests, too many requests, requests that nobody waits for, and the end of the server.
 
+use std::{sync::mpsc, task::Poll};
+
 use engine::EngineConfig;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::StatusCode;
@@ -83,6 +85,105 @@ async fn a_client_that_leaves_its_stream_frees_its_blocks_before_the_next_step()
 #[tokio::test]
 async fn a_client_that_leaves_before_its_whole_answer_frees_its_blocks_too() {
     assert_leaving_frees_blocks(false).await;
+}
+
+/// Reads an answer as far as a client's patience goes: to its end, for some chunks, or not even to its head.
+async fn visit(server: &Server, number: usize) -> Option<Value> {
+    let mut request = ask("demo", &format!("question {}", number % NUM_QUESTIONS));
+    let patience = number / 3 % 9;
+    match number % 3 {
+        0 => {
+            let response = server.chat(request).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            return Some(response.json().await.unwrap());
+        }
+        1 => {
+            request["stream"] = json!(true);
+            request["max_tokens"] = json!(300);
+            request["ignore_eos"] = json!(true);
+            let mut response = server.chat(request).await;
+            for _ in 0..patience {
+                response.chunk().await.unwrap();
+            }
+        }
+        _ => {
+            request["max_tokens"] = json!(300);
+            request["ignore_eos"] = json!(true);
+            let mut impatient = 0;
+            let gives_up = std::future::poll_fn(|context| {
+                impatient += 1;
+                context.waker().wake_by_ref();
+                match impatient > 50 * patience {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            });
+            tokio::select! {
+                _ = server.chat(request) => {}
+                () = gives_up => {}
+            }
+        }
+    }
+    None
+}
+
+const NUM_QUESTIONS: usize = 7;
+
+/// Lets the model go on, a step for every few turns of the clients: else it would be done before anybody can leave.
+async fn go_on(open: &mpsc::Sender<()>, server: &Server) {
+    for num_steps in 0.. {
+        open.send(()).unwrap();
+        while server.engine.stats().steps <= num_steps {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_leave_at_any_moment_cost_those_that_stay_nothing() {
+    let alone = Server::start(Setup::default()).await;
+    let content = |answer: &Value| answer["choices"][0]["message"]["content"].clone();
+    let mut expected = Vec::new();
+    for number in 0..NUM_QUESTIONS {
+        let question = format!("question {number}");
+        let response = alone.chat(ask("demo", &question)).await;
+        expected.push(content(&response.json().await.unwrap()));
+    }
+    let (open, server) = Server::start_gated(Setup::default()).await;
+    let visits = async {
+        let mut visits = futures_util::stream::iter(0..600)
+            .map(async |number| (number, visit(&server, number).await))
+            .buffer_unordered(24);
+        let mut num_answers = 0;
+        while let Some((number, answer)) = visits.next().await {
+            if let Some(answer) = answer {
+                assert_eq!(content(&answer), expected[number % NUM_QUESTIONS]);
+                num_answers += 1;
+            }
+        }
+        num_answers
+    };
+    tokio::select! {
+        () = go_on(&open, &server) => unreachable!("it goes on for ever"),
+        num_answers = visits => assert_eq!(num_answers, 200),
+    }
+    drop(open);
+    wait_until(async || server.engine.stats().used_blocks == 0).await;
+    let stats = server.engine.stats();
+    assert_eq!((stats.running, stats.waiting), (0, 0));
+    let metrics = server.metrics().await;
+    println!(
+        "{}",
+        metrics
+            .lines()
+            .filter(|l| l.contains("request_success"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+    assert!(server.stop().await);
 }
 
 #[tokio::test]
