@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    constraint::TokenMask,
+    constraint::PendingMask,
     runner::{
         Admission, BlockId, ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError,
         StepRow, TokenId, Want,
@@ -106,7 +106,7 @@ struct OwnedRow {
 enum OwnedWant {
     Nothing,
     Token,
-    TokenAmong(TokenMask),
+    TokenAmong(PendingMask),
 }
 
 impl OwnedStep {

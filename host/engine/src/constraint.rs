@@ -1,7 +1,11 @@
 //! Sequences whose text must have a form: JSON, a schema, a grammar. The engine knows nothing of forms. It asks, after each
-//! token, which tokens may come next, and it does so on other threads: only the sequence itself waits for the answer.
+//! token, which tokens may come next, and it does so on other threads while the model computes: only the sequence itself waits
+//! for an answer that is late.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
 
 use crate::{
     runner::TokenId,
@@ -35,6 +39,29 @@ impl TokenMask {
     }
 }
 
+/// A mask that may still be on its way: the constraint is moved on while the row that wants it is computed.
+#[derive(Clone, Debug, Default)]
+pub struct PendingMask(std::sync::Arc<OnceLock<TokenMask>>);
+
+impl PendingMask {
+    /// The mask, if it is there by now.
+    pub fn get(&self) -> Option<&TokenMask> {
+        self.0.get()
+    }
+
+    fn fill(&self, mask: TokenMask) {
+        self.0.set(mask).expect("each is filled by one job");
+    }
+}
+
+impl From<TokenMask> for PendingMask {
+    fn from(mask: TokenMask) -> Self {
+        let pending = Self::default();
+        pending.fill(mask);
+        pending
+    }
+}
+
 /// What a constraint says after a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -61,6 +88,8 @@ pub struct Job {
     pub(crate) id: SeqId,
     pub(crate) constraint: Box<dyn Constraint>,
     pub(crate) token: Option<TokenId>,
+    /// Where the mask is awaited.
+    pub(crate) pending: PendingMask,
 }
 
 /// A constraint that was moved on.
@@ -107,10 +136,17 @@ fn work(queue: &Mutex<Receiver<Job>>, done: impl Fn(Done)) {
             None => job.constraint.start(),
             Some(token) => job.constraint.advance(token),
         }));
+        let next = next.unwrap_or_else(|_| Err("the constraint panicked".into()));
+        let mask = match &next {
+            Ok(Next::Among(mask)) => Some(mask.clone()),
+            Ok(Next::Complete) | Err(_) => None,
+        };
+        // Before the mask is there, so that whoever reads of a token chosen with it has the constraint, too.
         done(Done {
             id: job.id,
             constraint: job.constraint,
-            next: next.unwrap_or_else(|_| Err("the constraint panicked".into())),
+            next,
         });
+        mask.into_iter().for_each(|mask| job.pending.fill(mask));
     }
 }

@@ -4,7 +4,7 @@
 //! launched before the tokens of the one before it have been read: it says which positions to compute, not which tokens.
 
 use crate::{
-    constraint::TokenMask,
+    constraint::PendingMask,
     sampling::{ChosenToken, SamplingParams},
 };
 
@@ -78,8 +78,8 @@ pub enum Want<'a> {
     Nothing,
     /// The token after the last one; and where that was guessed, the one after it, until a guess is wrong.
     Token,
-    /// The token after the last one, among these. Never with drafts.
-    TokenAmong(&'a TokenMask),
+    /// The token after the last one, among these, which need not be known before the token is chosen. Never with drafts.
+    TokenAmong(&'a PendingMask),
 }
 
 /// What is computed together.
@@ -98,6 +98,9 @@ pub enum RowOutcome {
     Computed,
     /// The tokens chosen, at least one: the drafts that were right and the token after them. The slot has them too.
     Chosen(Vec<ChosenToken>),
+    /// Its keys and values are in the cache, but when its token was to be chosen the mask had not come. The row's last token
+    /// will be computed again for its logits.
+    Undecided,
     /// This row alone is lost.
     Failed(String),
 }

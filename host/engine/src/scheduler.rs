@@ -59,6 +59,8 @@ pub struct Counts {
     pub accepted_tokens: u64,
     /// Tokens chosen.
     pub generated_tokens: u64,
+    /// Rows computed in vain, since their constraint had not been moved on by their end.
+    pub late_masks: u64,
 }
 
 impl Scheduler {
@@ -163,6 +165,7 @@ impl Scheduler {
             match outcome {
                 RowOutcome::Failed(why) => self.fail(row.id, GenerationFailed::Step(why)),
                 RowOutcome::Computed => self.commit_row(row, Vec::new()),
+                RowOutcome::Undecided => self.undecided(row),
                 RowOutcome::Chosen(tokens) => self.commit_row(row, tokens),
             }
         }
@@ -202,6 +205,17 @@ impl Scheduler {
         self.jobs.extend(job);
         if progress == Progress::Ended {
             self.remove(row.id);
+        }
+    }
+
+    fn undecided(&mut self, row: &PlannedRow) {
+        self.counts.late_masks += 1;
+        if let Some(Running { sequence, .. }) = self.running.get_mut(&row.id) {
+            // The last token is computed again: its logits are lost.
+            sequence.computed(row.len - 1);
+            sequence.undecided();
+        } else if let Some(sequence) = self.waiting.get_mut(&row.id) {
+            sequence.undecided();
         }
     }
 

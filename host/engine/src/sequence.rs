@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     block::{BlockTable, CacheScope},
-    constraint::{Constraint, Job, Next, TokenMask},
+    constraint::{Constraint, Job, Next, PendingMask},
     place::Place,
     request::{Event, FinishReason, GenerationFailed, Request},
     runner::{Admission, SlotId, TokenId},
@@ -50,9 +50,24 @@ enum Form {
     /// Any token may come.
     Free,
     /// One of these may come.
-    Ready(Box<dyn Constraint>, TokenMask),
+    Ready(Box<dyn Constraint>, PendingMask),
     /// The constraint is being moved on.
-    Away,
+    Away {
+        /// Where it will say what may come.
+        pending: PendingMask,
+        /// Whether a row has waited for that in vain: another is not computed before it is there.
+        is_late: bool,
+    },
+}
+
+impl Form {
+    /// While the job is under way.
+    fn away(job: &Job) -> Self {
+        Self::Away {
+            pending: job.pending.clone(),
+            is_late: false,
+        }
+    }
 }
 
 /// What a sequence could do in a step.
@@ -93,6 +108,12 @@ impl Sequence {
     ) -> (Self, Option<Job>) {
         let tokens = std::mem::take(&mut request.prompt);
         let constraint = request.constraint.take();
+        let job = constraint.map(|constraint| Job {
+            id,
+            constraint,
+            token: None,
+            pending: PendingMask::default(),
+        });
         let sequence = Self {
             request,
             prompt_len: tokens.len(),
@@ -102,20 +123,11 @@ impl Sequence {
             planned_len: 0,
             num_awaited: 0,
             blocks: BlockTable::default(),
-            form: if constraint.is_some() {
-                Form::Away
-            } else {
-                Form::Free
-            },
+            form: job.as_ref().map_or(Form::Free, Form::away),
             has_started: false,
             events,
             _place: place,
         };
-        let job = constraint.map(|constraint| Job {
-            id,
-            constraint,
-            token: None,
-        });
         (sequence, job)
     }
 
@@ -203,7 +215,7 @@ impl Sequence {
         let may_choose = match self.form {
             Form::Free => true,
             Form::Ready(..) => self.num_awaited == 0,
-            Form::Away => false,
+            Form::Away { is_late, .. } => self.num_awaited == 0 && !is_late,
         };
         (len > 0 && !ends).then_some(Gap { len, may_choose })
     }
@@ -221,10 +233,10 @@ impl Sequence {
     }
 
     /// The tokens that may come next, where not all may.
-    pub fn mask(&self) -> Option<&TokenMask> {
+    pub fn mask(&self) -> Option<&PendingMask> {
         match &self.form {
-            Form::Ready(_, mask) => Some(mask),
-            Form::Free | Form::Away => None,
+            Form::Free => None,
+            Form::Ready(_, pending) | Form::Away { pending, .. } => Some(pending),
         }
     }
 
@@ -243,6 +255,15 @@ impl Sequence {
     pub fn computed(&mut self, len: usize) {
         self.computed_len += len;
         self.planned_len = self.planned_len.max(self.computed_len);
+    }
+
+    /// Notes that nothing was chosen at the end of a row, as the mask had not come.
+    pub fn undecided(&mut self) {
+        self.num_awaited = self.num_awaited.saturating_sub(1);
+        self.planned_len = self.computed_len;
+        if let Form::Away { is_late, .. } = &mut self.form {
+            *is_late = true;
+        }
     }
 
     /// Takes the tokens that were chosen, reports them, and says whether the sequence goes on. `id` is its own.
@@ -268,17 +289,20 @@ impl Sequence {
                 self.finish(FinishReason::Length, None);
                 return (Progress::Ended, None);
             }
-            self.form = match std::mem::replace(&mut self.form, Form::Free) {
+            match std::mem::replace(&mut self.form, Form::Free) {
+                Form::Free => {}
                 Form::Ready(constraint, _) => {
-                    job = Some(Job {
+                    let moved_on = Job {
                         id,
                         constraint,
                         token: Some(token_id),
-                    });
-                    Form::Away
+                        pending: PendingMask::default(),
+                    };
+                    self.form = Form::away(&moved_on);
+                    job = Some(moved_on);
                 }
-                free_or_away => free_or_away,
-            };
+                Form::Away { .. } => unreachable!("a constraint is back before its mask is used"),
+            }
         }
         (Progress::Running, job)
     }
@@ -291,7 +315,7 @@ impl Sequence {
     ) -> Progress {
         match next {
             Ok(Next::Among(mask)) => {
-                self.form = Form::Ready(constraint, mask);
+                self.form = Form::Ready(constraint, mask.into());
                 Progress::Running
             }
             Ok(Next::Complete) => {

@@ -56,6 +56,8 @@ figures! {
     draft_tokens: AtomicU64 => u64,
     /// Those guessed right.
     accepted_tokens: AtomicU64 => u64,
+    /// Rows computed in vain, since their constraint had not been moved on by their end.
+    late_masks: AtomicU64 => u64,
     /// Rows of steps that failed, each of which ended its sequence.
     failed_rows: AtomicU64 => u64,
     /// Steps executed.
@@ -82,6 +84,7 @@ impl EngineStats {
             draft_tokens,
             accepted_tokens,
             generated_tokens,
+            late_masks,
         } = scheduler.counts();
         let counters = [
             (&self.evictions, pool.num_evictions()),
@@ -92,6 +95,7 @@ impl EngineStats {
             (&self.draft_tokens, draft_tokens),
             (&self.accepted_tokens, accepted_tokens),
             (&self.generated_tokens, generated_tokens),
+            (&self.late_masks, late_masks),
         ];
         for (counter, value) in counters {
             counter.store(value, Ordering::Relaxed);

@@ -213,6 +213,8 @@ impl<R: ModelRunner> Engine<R> {
     }
 
     fn commit(&mut self, plan: &StepPlan, outcomes: Vec<RowOutcome>) {
+        // A token was chosen with a mask only after the constraint was sent back.
+        self.take_messages();
         for (row, outcome) in plan.rows.iter().zip(&outcomes) {
             // The row of a step that was launched before this was known fails too.
             if let RowOutcome::Failed(why) = outcome

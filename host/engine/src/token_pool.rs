@@ -1,7 +1,6 @@
 //! The slots of a runner whose logits end up in this process's memory.
 
 use crate::{
-    constraint::TokenMask,
     runner::{Admission, RowOutcome, SlotId, StepRow, TokenId, Want},
     sampling::Sampler,
 };
@@ -74,10 +73,13 @@ impl Slot {
         row: &StepRow<'_>,
         logits: impl IntoIterator<Item = &'l [f32]>,
     ) -> RowOutcome {
-        let mask: Option<&TokenMask> = match row.want {
+        let mask = match row.want {
             Want::Nothing => return RowOutcome::Computed,
             Want::Token => None,
-            Want::TokenAmong(mask) => Some(mask),
+            Want::TokenAmong(pending) => match pending.get() {
+                Some(mask) => Some(mask),
+                None => return RowOutcome::Undecided,
+            },
         };
         let mut chosen = Vec::new();
         for logits in logits {

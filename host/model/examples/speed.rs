@@ -142,7 +142,7 @@ fn step(
     let outcomes = runner.collect()?;
     let failed = outcomes.into_iter().find_map(|outcome| match outcome {
         RowOutcome::Failed(why) => Some(why.into()),
-        RowOutcome::Computed | RowOutcome::Chosen(_) => None,
+        RowOutcome::Computed | RowOutcome::Chosen(_) | RowOutcome::Undecided => None,
     });
     failed.map_or(Ok(()), Err)
 }

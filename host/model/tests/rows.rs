@@ -50,7 +50,7 @@ fn sound() -> StepRow<'static> {
 /// What a row says, or why it says nothing.
 fn said(outcome: &RowOutcome) -> Result<Vec<u32>, &str> {
     match outcome {
-        RowOutcome::Computed => Ok(vec![]),
+        RowOutcome::Computed | RowOutcome::Undecided => Ok(vec![]),
         RowOutcome::Chosen(tokens) => Ok(tokens.iter().map(|token| token.id).collect()),
         RowOutcome::Failed(why) => Err(why),
     }
@@ -58,7 +58,7 @@ fn said(outcome: &RowOutcome) -> Result<Vec<u32>, &str> {
 
 #[test]
 fn a_wrong_row_fails_with_its_reason_and_its_batch_mates_go_on() {
-    let mask = TokenMask::from_words([u32::MAX; 10]);
+    let mask = TokenMask::from_words([u32::MAX; 10]).into();
     let unknown_block = [BlockId(NUM_BLOCKS as u32)];
     // It has a slot and blocks of its own.
     let fine = StepRow {

@@ -50,7 +50,7 @@ fn gauges(stats: &StatsSnapshot, num_blocks: usize) -> [Figure<usize>; 5] {
     ]
 }
 
-fn counters(stats: &StatsSnapshot) -> [Figure<u64>; 10] {
+fn counters(stats: &StatsSnapshot) -> [Figure<u64>; 11] {
     [
         (
             "vllm:num_preemptions",
@@ -92,6 +92,11 @@ fn counters(stats: &StatsSnapshot) -> [Figure<u64>; 10] {
             "host_engine_computed_tokens",
             "Tokens computed: prompts, answers and guesses",
             stats.computed_tokens,
+        ),
+        (
+            "host_engine_late_masks",
+            "Rows computed in vain, since their constraint had not been moved on by their end",
+            stats.late_masks,
         ),
         (
             "host_engine_failed_rows",
