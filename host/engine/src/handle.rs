@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc as events};
 
 use crate::{
     block::KvEvent,
+    draft::{Drafter, NgramDrafter},
     place::Place,
     request::{
         EngineConfig, Event, GenerationFailed, MAX_SAMPLES, Request, Scheduling, SubmitError,
@@ -62,6 +63,19 @@ impl EngineHandle {
 
     /// A handle, and the engine to be run behind it.
     fn prepare<R: ModelRunner>(runner: R, config: EngineConfig) -> (Self, Engine<R>) {
+        let drafter: Option<Box<dyn Drafter>> = match config.num_draft_tokens {
+            0 => None,
+            _ => Some(Box::new(NgramDrafter::default())),
+        };
+        Self::prepare_with(runner, config, drafter)
+    }
+
+    /// The same with another way to guess.
+    pub(crate) fn prepare_with<R: ModelRunner>(
+        runner: R,
+        config: EngineConfig,
+        drafter: Option<Box<dyn Drafter>>,
+    ) -> (Self, Engine<R>) {
         assert!(
             config.max_num_seqs > 0,
             "an engine runs at least one sequence"
@@ -79,7 +93,8 @@ impl EngineHandle {
         let limits = runner.limits().clone();
         let max_taken = config.max_num_seqs + config.max_num_queued_reqs;
         let scheduling = config.scheduling;
-        let engine = Engine::new(runner, config, receiver, messages.clone(), stats.clone());
+        let done = messages.clone();
+        let engine = Engine::new(runner, config, drafter, receiver, done, stats.clone());
         let handle = Self(Arc::new(Shared {
             messages,
             taken: Arc::default(),
@@ -160,6 +175,12 @@ impl EngineHandle {
     /// Sequences that may run and wait at a time.
     pub fn max_sequences(&self) -> usize {
         self.0.max_taken
+    }
+
+    /// Sequences taken on and not yet forgotten.
+    #[cfg(test)]
+    pub(crate) fn num_taken(&self) -> usize {
+        self.0.taken.load(Ordering::Acquire)
     }
 
     /// Live figures.

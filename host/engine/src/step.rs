@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::atomic::Ordering, time::Instant};
 use crate::{
     block::BlockPool,
     constraint::{Done, Job, Workers},
-    draft::{Drafter, NgramDrafter},
+    draft::Drafter,
     request::{EngineConfig, GenerationFailed, Overlap},
     runner::{ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, Want},
     scheduler::{PlannedRow, Scheduler, StepPlan},
@@ -43,20 +43,6 @@ pub struct Engine<R> {
 impl<R: ModelRunner> Engine<R> {
     /// `done` is another way into `messages`, for the constraints' threads.
     pub(crate) fn new(
-        runner: R,
-        config: EngineConfig,
-        messages: Receiver<Message>,
-        done: Sender<Message>,
-        stats: Arc<EngineStats>,
-    ) -> Self {
-        let drafter: Option<Box<dyn Drafter>> = match config.num_draft_tokens {
-            0 => None,
-            _ => Some(Box::new(NgramDrafter::default())),
-        };
-        Self::with_drafter(runner, config, drafter, messages, done, stats)
-    }
-
-    pub(crate) fn with_drafter(
         runner: R,
         config: EngineConfig,
         drafter: Option<Box<dyn Drafter>>,

@@ -1,33 +1,49 @@
 //! An engine that the test steps by hand.
 
-use tokio::sync::mpsc::Receiver;
+use std::{
+    collections::VecDeque,
+    task::{Context, Waker},
+};
 
 use crate::{
     draft::Drafter,
     fake::{FakeRunner, Residue},
-    place::Place,
+    handle::{EngineHandle, Generation},
     request::{EngineConfig, Event, FinishReason, Overlap, Request},
     runner::{RunnerLimits, StepError, TokenId},
-    sampling::SamplingParams,
-    sequence::{SeqId, Sequence},
-    step::{Engine, Message},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::{Sender, channel},
-    },
+    step::Engine,
 };
 
 pub(super) const VOCAB_LEN: usize = 97;
 
 pub(super) struct Bench {
+    handle: EngineHandle,
     pub(super) engine: Engine<FakeRunner>,
-    taken: Arc<AtomicUsize>,
-    sender: Sender<Message>,
-    arrivals: u64,
 }
 
-pub(super) type Events = Receiver<Event>;
+/// What a sequence reports, one after the other.
+pub(super) struct Events {
+    generation: Generation,
+    unread: VecDeque<Event>,
+}
+
+impl Events {
+    fn new(generation: Generation) -> Self {
+        Self {
+            generation,
+            unread: VecDeque::new(),
+        }
+    }
+
+    /// The next event, if it has come.
+    pub(super) fn try_next(&mut self) -> Option<Event> {
+        let mut come = Vec::new();
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.generation.poll_next(&mut context, &mut come);
+        self.unread.extend(come);
+        self.unread.pop_front()
+    }
+}
 
 /// One sequence a step and a budget of `max_num_batched_tokens`, read before the next is planned.
 pub(super) fn config(max_num_seqs: usize, max_num_batched_tokens: usize) -> EngineConfig {
@@ -68,9 +84,7 @@ pub(super) const ENDED_BY_LENGTH: Event = Event::Finished {
 
 impl Bench {
     pub(super) fn new(runner: FakeRunner, config: EngineConfig) -> Self {
-        let (sender, messages) = channel();
-        let engine = Engine::new(runner, config, messages, sender.clone(), Arc::default());
-        Self::with_engine(engine, sender)
+        Self::with_drafter(runner, config, None)
     }
 
     pub(super) fn with_drafter(
@@ -78,19 +92,8 @@ impl Bench {
         config: EngineConfig,
         drafter: Option<Box<dyn Drafter>>,
     ) -> Self {
-        let (sender, messages) = channel();
-        let done = sender.clone();
-        let engine = Engine::with_drafter(runner, config, drafter, messages, done, Arc::default());
-        Self::with_engine(engine, sender)
-    }
-
-    fn with_engine(engine: Engine<FakeRunner>, sender: Sender<Message>) -> Self {
-        Self {
-            engine,
-            taken: Arc::default(),
-            sender,
-            arrivals: 0,
-        }
+        let (handle, engine) = EngineHandle::prepare_with(runner, config, drafter);
+        Self { handle, engine }
     }
 
     pub(super) fn submit(&mut self, request: Request) -> Events {
@@ -98,40 +101,9 @@ impl Bench {
     }
 
     pub(super) fn submit_samples(&mut self, request: Request, num_samples: usize) -> Vec<Events> {
-        let leader = SeqId {
-            priority: request.priority,
-            arrival: self.arrivals,
-        };
-        self.arrivals += num_samples as u64;
-        let places = Place::take(&self.taken, num_samples, 1_000);
-        let places = places.expect("a thousand places are enough for a test");
-        let submit = |(index, place)| {
-            let (sender, events) = tokio::sync::mpsc::channel(request.max_tokens + 2);
-            let seed = request.sampling.seed + index;
-            let sample = Request {
-                prompt: request.prompt.clone(),
-                sampling: SamplingParams {
-                    seed,
-                    ..request.sampling.clone()
-                },
-                scope: request.scope.clone(),
-                constraint: request
-                    .constraint
-                    .as_ref()
-                    .map(|constraint| constraint.fork()),
-                ..request
-            };
-            let id = SeqId {
-                arrival: leader.arrival + index,
-                ..leader
-            };
-            let leader = (index > 0).then_some(leader);
-            let (sequence, job) = Sequence::new(id, leader, sample, sender, place);
-            let message = Message::Submit(id, Box::new(sequence), job);
-            self.sender.send(message).expect("the engine is alive");
-            events
-        };
-        (0..).zip(places).map(submit).collect()
+        let samples = self.handle.submit(request, num_samples);
+        let samples = samples.expect("there is room for it").into_iter();
+        samples.map(Events::new).collect()
     }
 
     /// One turn of the engine's loop; waits for a constraint where nothing else is to do.
@@ -166,7 +138,7 @@ impl Bench {
 
     /// Sequences taken on and not yet forgotten.
     pub(super) fn num_taken(&self) -> usize {
-        self.taken.load(Ordering::SeqCst)
+        self.handle.num_taken()
     }
 }
 
@@ -174,7 +146,7 @@ impl Bench {
 pub(super) fn read(events: &mut Events) -> (Vec<TokenId>, Vec<Event>) {
     let mut tokens = Vec::new();
     let mut others = Vec::new();
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_next() {
         match event {
             Event::Token(token) => tokens.push(token.id),
             Event::Started { .. } => assert!(tokens.is_empty(), "the start comes first"),

@@ -1,6 +1,6 @@
 //! What fails takes down what it must and nothing else.
 
-use super::bench::{Bench, ENDED_BY_LENGTH, config, expected, greedy, limits, read};
+use super::bench::{Bench, ENDED_BY_LENGTH, VOCAB_LEN, config, expected, greedy, limits, read};
 use crate::{
     constraint::{Constraint, Next},
     fake::FakeRunner,
@@ -84,9 +84,9 @@ fn a_row_that_fails_alone_ends_its_own_sequence_and_is_counted_once() {
         };
         let mut bench = Bench::new(FakeRunner::new(limits(128, 4)), overlapped);
         let mut leaves_no_choice = greedy(&[1], 150);
-        // In the second round every token of the vocabulary is out.
-        leaves_no_choice.sampling.presence_penalty = f32::MAX;
-        leaves_no_choice.sampling.frequency_penalty = f32::MAX;
+        // Every token would stop it, and it must not stop yet.
+        leaves_no_choice.sampling.stop_token_ids = (0..VOCAB_LEN as TokenId).collect();
+        leaves_no_choice.sampling.min_tokens = 3;
         let mut hit = bench.submit(leaves_no_choice);
         let mut other = bench.submit(greedy(&[2], 150));
         bench.run_to_end(200);

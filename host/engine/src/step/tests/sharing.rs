@@ -15,8 +15,8 @@ fn prompt(len: u32) -> Vec<TokenId> {
 }
 
 fn cached_len(events: &mut super::bench::Events) -> usize {
-    match events.try_recv() {
-        Ok(Event::Started { cached_len }) => cached_len,
+    match events.try_next() {
+        Some(Event::Started { cached_len }) => cached_len,
         other => panic!("a sequence begins with its start, not {other:?}"),
     }
 }
