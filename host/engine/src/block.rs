@@ -113,11 +113,6 @@ impl BlockPool {
         len.div_ceil(self.block_len)
     }
 
-    /// What becomes of cached blocks from now on. Whoever reads too slowly learns how much it missed.
-    pub fn events(&mut self) -> Option<broadcast::Receiver<KvEvent>> {
-        Some(self.cache.as_ref()?.events.subscribe())
-    }
-
     /// Where [`KvEvent`]s are sent; `None` where nothing is cached.
     pub fn event_sender(&self) -> Option<broadcast::Sender<KvEvent>> {
         Some(self.cache.as_ref()?.events.clone())

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use crate::{
     random::mix,
+    request::{Event, FinishReason},
     runner::{ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, TokenId, Want},
     sampling::{Sampler, SamplingParams},
     token_pool::TokenPool,
@@ -75,6 +76,38 @@ impl FakeRunner {
             tokens.push(token.expect("the logits are numbers").id);
         }
         tokens.split_off(prompt.len())
+    }
+
+    /// What a request for up to `max_tokens` tokens reports of this runner: its tokens and its end. The engine's own rules, without
+    /// an engine.
+    pub fn answer(
+        prompt: &[TokenId],
+        max_tokens: usize,
+        vocab_len: usize,
+        sampling: &SamplingParams,
+        form: Option<&Residue>,
+    ) -> (Vec<TokenId>, Event) {
+        let mask = form.map(Residue::mask);
+        let mut sampler = Sampler::new(sampling, prompt, prompt.len());
+        let mut tokens = prompt.to_vec();
+        let (reason, stop_token) = loop {
+            let answer_len = tokens.len() - prompt.len();
+            if answer_len == max_tokens {
+                break (FinishReason::Length, None);
+            }
+            if form.is_some_and(|form| form.len == answer_len) {
+                break (FinishReason::Stop, None);
+            }
+            let logits = Self::logits_after(&tokens, vocab_len);
+            let token = sampler.choose(&logits, tokens.len(), mask.as_ref());
+            let token = token.expect("there is a token to choose");
+            if sampling.stop_token_ids.contains(&token.id) {
+                break (FinishReason::Stop, Some(token));
+            }
+            tokens.push(token.id);
+        };
+        let end = Event::Finished { reason, stop_token };
+        (tokens.split_off(prompt.len()), end)
     }
 
     /// The logits that this runner gives after `tokens`, each of which counts: numbers from -4 to 4.

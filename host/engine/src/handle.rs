@@ -178,7 +178,7 @@ impl EngineHandle {
     }
 
     /// Sequences taken on and not yet forgotten.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn num_taken(&self) -> usize {
         self.0.taken.load(Ordering::Acquire)
     }

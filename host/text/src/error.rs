@@ -27,6 +27,9 @@ pub enum Error {
         /// The most bytes accepted.
         limit: usize,
     },
+    /// The system has no room for another thread.
+    #[error("no thread could be started to watch over grammars: {0}")]
+    Thread(#[source] std::io::Error),
     /// The tokenizer has no token for a part of the text.
     #[error("cannot encode the text: {0}")]
     Encode(String),

@@ -74,7 +74,7 @@ impl Grammars {
         Ok(Self(Arc::new(Shared {
             factory,
             vocabulary,
-            watch: Watch::start(),
+            watch: Watch::start().map_err(Error::Thread)?,
         })))
     }
 

@@ -219,7 +219,7 @@ fn two_that_compute_the_same_at_once_leave_one_to_be_found() {
 #[test]
 fn every_block_stored_or_removed_is_told() {
     let mut pool = caching(1);
-    let mut events = pool.events().unwrap();
+    let mut events = pool.event_sender().unwrap().subscribe();
     let mut table = compute(&mut pool, &[1, 2], &SCOPE);
     pool.release(&mut table);
     let _other = compute(&mut pool, &[3], &SCOPE);

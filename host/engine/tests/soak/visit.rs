@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use engine::{
-    CacheScope, EngineHandle, Event, FinishReason, Generation, GenerationFailed, Request,
-    SamplingParams, SubmitError, TokenId,
+    CacheScope, EngineHandle, Event, Generation, GenerationFailed, Request, SamplingParams,
+    SubmitError, TokenId,
     fake::{FakeRunner, Residue},
-    sampling::Sampler,
 };
 use tokio::task::yield_now;
 
@@ -203,31 +202,8 @@ impl Visit {
             seed: self.sampling.seed + sample,
             ..self.sampling.clone()
         };
-        let end = |reason| Event::Finished {
-            reason,
-            stop_token: None,
-        };
-        let Some(form) = &self.form else {
-            let text =
-                FakeRunner::expected_with(&self.prompt, self.max_tokens, VOCAB_LEN, &sampling);
-            return (text, end(FinishReason::Length));
-        };
-        let mask = form.mask();
-        let mut tokens = self.prompt.clone();
-        let mut sampler = Sampler::new(&sampling, &tokens, tokens.len());
-        for _ in 0..form.len.min(self.max_tokens) {
-            let logits = FakeRunner::logits_after(&tokens, VOCAB_LEN);
-            let token = sampler.choose(&logits, tokens.len(), Some(&mask));
-            tokens.push(token.expect("the form leaves tokens to choose").id);
-        }
-        // A text that is complete with the last token that it may have was cut off as far as the engine knows.
-        let is_complete = form.len < self.max_tokens;
-        let reason = if is_complete {
-            FinishReason::Stop
-        } else {
-            FinishReason::Length
-        };
-        (tokens.split_off(self.prompt.len()), end(reason))
+        let form = self.form.as_ref();
+        FakeRunner::answer(&self.prompt, self.max_tokens, VOCAB_LEN, &sampling, form)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -25,13 +26,13 @@ pub(super) struct Work {
 }
 
 impl Watch {
-    pub(super) fn start() -> Self {
+    /// Fails where the system has no room for the thread.
+    pub(super) fn start() -> io::Result<Self> {
         let (works, added) = channel();
         thread::Builder::new()
             .name("grammar-watch".to_owned())
-            .spawn(move || watch(&added))
-            .expect("the system has room for a thread at start");
-        Self { works }
+            .spawn(move || watch(&added))?;
+        Ok(Self { works })
     }
 
     /// Steps that are taken within the result can be ended by `handle`.

@@ -2,14 +2,14 @@
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::bench::{Bench, ENDED_BY_LENGTH, Events, VOCAB_LEN, limits, read, residue};
+use super::bench::{Bench, Events, VOCAB_LEN, limits, read, residue};
 use crate::{
     block::{CacheScope, Caching},
     draft::Drafter,
-    fake::{FakeRunner, Residue},
-    request::{EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling},
+    fake::FakeRunner,
+    request::{EngineConfig, Event, GenerationFailed, Overlap, Request, Scheduling},
     runner::{StepError, TokenId},
-    sampling::{Sampler, SamplingParams},
+    sampling::SamplingParams,
 };
 
 /// A request, when it comes, and when its client leaves.
@@ -117,29 +117,8 @@ impl Visit {
             ..self.sampling.clone()
         };
         let form = self.constraint.map(|(divisor, len)| residue(divisor, len));
-        let mask = form.as_ref().map(Residue::mask);
-        let mut sampler = Sampler::new(&params, &self.prompt, self.prompt.len());
-        let mut tokens = self.prompt.clone();
-        let end = |reason, stop_token| Event::Finished { reason, stop_token };
-        loop {
-            let answer_len = tokens.len() - self.prompt.len();
-            if answer_len == self.max_tokens {
-                return (tokens.split_off(self.prompt.len()), ENDED_BY_LENGTH);
-            }
-            if form.as_ref().is_some_and(|form| form.len == answer_len) {
-                let end = end(FinishReason::Stop, None);
-                return (tokens.split_off(self.prompt.len()), end);
-            }
-            let logits = FakeRunner::logits_after(&tokens, VOCAB_LEN);
-            let token = sampler
-                .choose(&logits, tokens.len(), mask.as_ref())
-                .unwrap();
-            if params.stop_token_ids.contains(&token.id) {
-                let end = end(FinishReason::Stop, Some(token));
-                return (tokens.split_off(self.prompt.len()), end);
-            }
-            tokens.push(token.id);
-        }
+        let form = form.as_ref();
+        FakeRunner::answer(&self.prompt, self.max_tokens, VOCAB_LEN, &params, form)
     }
 }
 
@@ -187,7 +166,12 @@ struct Client {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    // A schedule that stands still takes seconds to be noticed, each time that it is made smaller.
+    #![proptest_config(ProptestConfig {
+        cases: 10_000,
+        max_shrink_time: 60_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_request_gets_its_own_text_and_ends_once_and_every_block_comes_back(

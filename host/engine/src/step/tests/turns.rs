@@ -14,6 +14,13 @@ fn bench(num_blocks: usize, config: EngineConfig) -> Bench {
     Bench::new(FakeRunner::new(limits(num_blocks, 4)), config)
 }
 
+fn by_priority(max_num_seqs: usize, max_num_batched_tokens: usize) -> EngineConfig {
+    EngineConfig {
+        scheduling: Scheduling::Priority,
+        ..config(max_num_seqs, max_num_batched_tokens)
+    }
+}
+
 #[test]
 fn a_request_joins_and_leaves_while_another_runs() {
     let mut bench = bench(16, config(4, 16));
@@ -49,11 +56,7 @@ fn running_sequences_get_a_token_in_every_step_while_a_long_prompt_comes_in() {
 
 #[test]
 fn a_long_prompt_that_goes_first_leaves_the_others_their_token_too() {
-    let by_priority = EngineConfig {
-        scheduling: Scheduling::Priority,
-        ..config(2, 8)
-    };
-    let mut bench = bench(64, by_priority);
+    let mut bench = bench(64, by_priority(2, 8));
     let mut late = bench.submit(Request {
         priority: 1,
         ..greedy(&[1], 30)
@@ -69,11 +72,7 @@ fn a_long_prompt_that_goes_first_leaves_the_others_their_token_too() {
 
 #[test]
 fn a_lower_number_goes_first_whenever_it_comes() {
-    let by_priority = EngineConfig {
-        scheduling: Scheduling::Priority,
-        ..config(1, 8)
-    };
-    let mut bench = bench(16, by_priority);
+    let mut bench = bench(16, by_priority(1, 8));
     let of = |priority| Request {
         priority,
         ..greedy(&[1, 2], 3)
@@ -124,11 +123,7 @@ fn a_token_that_is_being_chosen_when_its_sequence_is_put_back_is_not_chosen_agai
 
 #[test]
 fn blocks_that_run_out_preempt_the_least_urgent() {
-    let by_priority = EngineConfig {
-        scheduling: Scheduling::Priority,
-        ..config(4, 64)
-    };
-    let mut bench = bench(5, by_priority);
+    let mut bench = bench(5, by_priority(4, 64));
     let mut least_urgent = bench.submit(Request {
         priority: 9,
         ..greedy(&[1, 2, 3], 12)
