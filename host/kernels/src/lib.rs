@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod cpu;
+pub mod cuda;
 mod embedding;
 mod half_float;
 mod heads;

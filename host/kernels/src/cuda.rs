@@ -1,0 +1,30 @@
+//! The same ops on an NVIDIA GPU: bf16 in and out, fp32 in between.
+//!
+//! One CUDA C++ file an op in `cuda/`, one Rust file beside it here that checks shapes and launches. Every kernel takes one
+//! struct by value, the same on both sides. Nothing here is linked: the driver's library is opened when a device is asked for, so
+//! the program starts on a machine that has none.
+
+mod buffer;
+mod cublas_lt;
+pub mod decode_attention;
+mod device;
+pub mod elementwise;
+mod error;
+mod event;
+pub mod gemm;
+mod graph;
+mod image;
+mod library;
+mod nvrtc;
+mod pinned;
+pub mod prefill_attention;
+pub mod sampling;
+
+pub use buffer::{Buffer, Plain, View};
+pub use device::{Device, Dispatch, Kernel};
+pub use error::CudaError;
+pub use event::Event;
+pub use graph::Graph;
+pub use image::KernelSource;
+pub use library::{Libraries, Library};
+pub use pinned::Pinned;

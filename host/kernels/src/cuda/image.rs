@@ -1,0 +1,32 @@
+//! The kernels' machine code: compiled in, or made by NVRTC.
+
+include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+
+/// One `.cu` file.
+pub(super) struct Module {
+    pub(super) name: &'static str,
+    /// Whether it uses what only compute capability 9.0 has.
+    pub(super) is_hopper_only: bool,
+    pub(super) source: &'static str,
+    /// A fatbin, where nvcc was there at build time.
+    pub(super) image: Option<&'static [u8]>,
+}
+
+/// Where a device's kernels come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelSource {
+    /// Compiled by nvcc when this program was built.
+    BuiltIn,
+    /// Compiled on this machine by NVRTC.
+    Nvrtc,
+}
+
+impl KernelSource {
+    /// What this binary has to use.
+    pub fn of_this_binary() -> Self {
+        match MODULES.iter().all(|module| module.image.is_some()) {
+            true => Self::BuiltIn,
+            false => Self::Nvrtc,
+        }
+    }
+}
