@@ -5,7 +5,7 @@
 //! the program starts on a machine that has none.
 
 mod buffer;
-mod cublas_lt;
+pub mod cublas_lt;
 pub mod decode_attention;
 mod device;
 pub mod elementwise;
