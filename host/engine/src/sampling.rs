@@ -94,6 +94,13 @@ impl InvalidParam {
 }
 
 impl SamplingParams {
+    /// Whether tokens of prompt or output are penalised.
+    pub fn has_penalties(&self) -> bool {
+        self.repetition_penalty != 1.0
+            || self.presence_penalty != 0.0
+            || self.frequency_penalty != 0.0
+    }
+
     /// Whether every number is one that sampling can work with, for a model of `vocab_len` tokens.
     pub fn check(&self, vocab_len: usize) -> Result<(), InvalidParam> {
         let Self {

@@ -82,6 +82,10 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    pub(crate) fn dummy_gguf() -> Self {
+        Self::Option("dummy weights need a folder with a config.json, not a .gguf file".to_owned())
+    }
+
     /// candle prints a backtrace below its message where RUST_BACKTRACE is set; that is for us and not for an operator.
     pub(crate) fn malformed(path: &Path, reason: impl std::fmt::Display) -> Self {
         let reason = reason.to_string();

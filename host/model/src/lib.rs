@@ -2,6 +2,7 @@
 
 mod chat;
 mod config;
+pub mod cuda;
 mod decoder;
 pub mod demo;
 mod error;

@@ -45,8 +45,10 @@ pub enum LoadFormat {
 pub struct OpenOptions {
     /// The longest sequence in tokens; `None`: the model's own, or what the cache can hold if that is less.
     pub max_model_len: Option<usize>,
-    /// Sequences that run at once, for `KvMemory::Auto`.
+    /// Sequences that run at once: for `KvMemory::Auto`, and for the GPU's buffers.
     pub max_num_seqs: usize,
+    /// Tokens computed in one step, for the GPU's buffers.
+    pub max_num_batched_tokens: usize,
     /// Memory for keys and values.
     pub kv_memory: KvMemory,
     /// Threads; `None`: one for each core available.
@@ -60,6 +62,7 @@ impl Default for OpenOptions {
         Self {
             max_model_len: None,
             max_num_seqs: 64,
+            max_num_batched_tokens: 2048,
             kv_memory: KvMemory::Auto,
             num_threads: None,
             load_format: LoadFormat::Files,
@@ -68,9 +71,9 @@ impl Default for OpenOptions {
 }
 
 /// A runner and what others need to know of its model.
-pub struct LoadedModel {
+pub struct LoadedModel<R = CpuRunner> {
     /// Executes steps.
-    pub runner: CpuRunner,
+    pub runner: R,
     /// The decoder's shape.
     pub config: ModelConfig,
     /// End tokens, template, recommended sampling.
@@ -106,10 +109,7 @@ impl ModelFiles {
             (Format::Gguf { content, file }, LoadFormat::Files) => {
                 Weights::load(&config, &GgufTensors::new(&path, content, file))?
             }
-            (Format::Gguf { .. }, LoadFormat::Dummy { .. }) => {
-                let reason = "dummy weights need a folder with a config.json, not a .gguf file";
-                return Err(LoadError::Option(reason.to_owned()));
-            }
+            (Format::Gguf { .. }, LoadFormat::Dummy { .. }) => return Err(LoadError::dummy_gguf()),
         };
         // The file's pages count as free once nothing maps them.
         drop(format);

@@ -14,6 +14,7 @@ use crate::decoder::{Batch, Decoder};
 
 use self::choose::{choose, wanted_of};
 pub use self::input::Input;
+pub(crate) use self::input::check_row;
 
 /// Which positions logits are wanted of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

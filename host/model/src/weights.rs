@@ -5,15 +5,18 @@ mod gguf;
 mod names;
 mod safetensors;
 
+use std::ops::Range;
+
+use half::bf16;
 use kernels::Matrix;
 use rayon::prelude::*;
 
 use crate::config::{Architecture, ModelConfig};
 use crate::error::LoadError;
 
-pub(crate) use dummy::DummyTensors;
+pub(crate) use dummy::{DEVIATION, DummyTensors};
 pub(crate) use gguf::{GgufTensors, gguf_vector};
-use names::{LayerTensor, Naming};
+pub(crate) use names::{LayerTensor, Naming};
 pub(crate) use safetensors::SafetensorsTensors;
 
 /// Where weights come from.
@@ -24,6 +27,18 @@ pub(crate) trait Tensors: Sync {
     fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix, LoadError>;
     /// A vector of `len` numbers.
     fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, LoadError>;
+}
+
+/// A source of files, whose numbers a GPU takes as bf16.
+pub(crate) trait Bf16Tensors: Tensors {
+    /// Rows `part` of the matrix of `shape` (outputs, inputs) as bf16, into `out`; what has more digits is rounded.
+    fn bf16_rows(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        part: Range<usize>,
+        out: &mut [bf16],
+    ) -> Result<(), LoadError>;
 }
 
 /// A projection with its bias, if it has one.

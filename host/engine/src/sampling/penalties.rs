@@ -31,7 +31,7 @@ impl Occurrences {
 
     /// A token was chosen.
     pub(super) fn count(&mut self, params: &SamplingParams, token: TokenId) {
-        if is_on(params) {
+        if params.has_penalties() {
             self.0.entry(token).or_default().output_len += 1;
         }
     }
@@ -52,11 +52,4 @@ impl Occurrences {
             }
         }
     }
-}
-
-/// Whether the request penalises anything.
-pub(super) fn is_on(params: &SamplingParams) -> bool {
-    params.repetition_penalty != 1.0
-        || params.presence_penalty != 0.0
-        || params.frequency_penalty != 0.0
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     ChosenToken, Logprobs, SamplingParams,
     choose::choose,
-    penalties::{self, Occurrences},
+    penalties::Occurrences,
 };
 use crate::{constraint::TokenMask, runner::TokenId};
 
@@ -58,7 +58,7 @@ impl Sampler {
         let is_plain = mask.is_none()
             && !may_not_stop
             && params.logit_bias.is_empty()
-            && !penalties::is_on(params);
+            && !params.has_penalties();
         if is_plain {
             return Cow::Borrowed(logits);
         }

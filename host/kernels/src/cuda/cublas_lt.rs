@@ -150,8 +150,7 @@ impl LtMatmul {
         if let Some(plan) = plans.get(&shape) {
             return Ok(plan.clone());
         }
-        let mut plan = Plan::new(self.handle, shape)?;
-        if shape.rows == Rows::Prompt && shape.m != PROMPT_ROWS {
+        let plan = if shape.rows == Rows::Prompt && shape.m != PROMPT_ROWS {
             let model = Shape {
                 m: PROMPT_ROWS,
                 ..shape
@@ -160,11 +159,13 @@ impl LtMatmul {
                 Some(model) => model.clone(),
                 None => plans
                     .entry(model)
-                    .or_insert(Arc::new(Plan::new(self.handle, model)?))
+                    .or_insert(Arc::new(Plan::new(self.handle, model, None)?))
                     .clone(),
             };
-            plan.algorithm = model.algorithm;
-        }
+            Plan::new(self.handle, shape, Some(model.algorithm))?
+        } else {
+            Plan::new(self.handle, shape, None)?
+        };
         Ok(plans.entry(shape).or_insert(Arc::new(plan)).clone())
     }
 }
@@ -193,18 +194,21 @@ struct Plan {
 impl Plan {
     /// cuBLAS counts in columns: Y (n x m) = W^T (n x k) X (k x m).
     #[allow(unsafe_code, reason = "calls a C library")]
-    fn new(handle: sys::cublasLtHandle_t, shape: Shape) -> Result<Self, CudaError> {
+    fn new(
+        handle: sys::cublasLtHandle_t,
+        shape: Shape,
+        algorithm: Option<sys::cublasLtMatmulAlgo_t>,
+    ) -> Result<Self, CudaError> {
         let Shape {
             m,
             n,
             k,
             output,
-            rows,
+            rows: _,
         } = shape;
         let input = sys::cudaDataType_t::CUDA_R_16BF;
-        let (transpose, workspace_bytes) = (1i32, WORKSPACE_BYTES);
-        // SAFETY: descriptors are made before they are used; attributes are passed with their true size; the heuristic writes at most
-        // as many answers as there is room for.
+        let transpose = 1i32;
+        // SAFETY: descriptors are made before they are used; attributes are passed with their true size.
         unsafe {
             let product = result::create_matmul_desc(
                 sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
@@ -219,46 +223,16 @@ impl Plan {
             let weight = result::create_matrix_layout(input, k as u64, n as u64, k as i64)?;
             let x = result::create_matrix_layout(input, k as u64, m as u64, k as i64)?;
             let y = result::create_matrix_layout(output, n as u64, m as u64, n as i64)?;
-            let preference = result::create_matmul_pref()?;
-            result::set_matmul_pref_attribute(
-                preference,
-                sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                (&raw const workspace_bytes).cast(),
-                size_of::<usize>(),
-            )?;
-            let mut answers: [sys::cublasLtMatmulHeuristicResult_t; NUM_CANDIDATES] =
-                std::mem::zeroed();
-            let mut count = 0;
-            let asked = sys::cublasLtMatmulAlgoGetHeuristic(
-                handle,
-                product,
-                weight,
-                x,
-                y,
-                y,
-                preference,
-                NUM_CANDIDATES as i32,
-                answers.as_mut_ptr(),
-                &mut count,
-            );
-            result::destroy_matmul_pref(preference)?;
-            asked.result()?;
-            let answers = &answers[..count as usize];
-            let fits = |answer: &&sys::cublasLtMatmulHeuristicResult_t| {
-                rows == Rows::Batch || !splits_k(&answer.algo)
-            };
-            let answer = answers.iter().find(fits).or(answers.first());
-            let Some(answer) = answer else {
-                return Err(CudaError::Driver(format!(
-                    "cuBLASLt knows no algorithm for {m} x {n} x {k}"
-                )));
+            let algorithm = match algorithm {
+                Some(algorithm) => algorithm,
+                None => ask(handle, shape, product, [weight, x, y])?,
             };
             Ok(Self {
                 product,
                 weight,
                 x,
                 y,
-                algorithm: answer.algo,
+                algorithm,
             })
         }
     }
@@ -275,6 +249,59 @@ impl Drop for Plan {
             }
         }
     }
+}
+
+/// The heuristic's best answer that fits.
+///
+/// # Safety
+/// The descriptors are valid, and those of `shape`; the layouts are of weight, x and y.
+#[allow(unsafe_code, reason = "calls a C library")]
+unsafe fn ask(
+    handle: sys::cublasLtHandle_t,
+    shape: Shape,
+    product: sys::cublasLtMatmulDesc_t,
+    [weight, x, y]: [sys::cublasLtMatrixLayout_t; 3],
+) -> Result<sys::cublasLtMatmulAlgo_t, CudaError> {
+    let workspace_bytes = WORKSPACE_BYTES;
+    // SAFETY: the caller's promise; the attribute is passed with its true size, and at most as many answers are written as fit.
+    let (asked, answers, count) = unsafe {
+        let preference = result::create_matmul_pref()?;
+        result::set_matmul_pref_attribute(
+            preference,
+            sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+            (&raw const workspace_bytes).cast(),
+            size_of::<usize>(),
+        )?;
+        let mut answers: [sys::cublasLtMatmulHeuristicResult_t; NUM_CANDIDATES] =
+            std::mem::zeroed();
+        let mut count = 0;
+        let asked = sys::cublasLtMatmulAlgoGetHeuristic(
+            handle,
+            product,
+            weight,
+            x,
+            y,
+            y,
+            preference,
+            NUM_CANDIDATES as i32,
+            answers.as_mut_ptr(),
+            &mut count,
+        );
+        result::destroy_matmul_pref(preference)?;
+        (asked, answers, count as usize)
+    };
+    asked.result()?;
+    let fits = |answer: &&sys::cublasLtMatmulHeuristicResult_t| {
+        shape.rows == Rows::Batch || !splits_k(&answer.algo)
+    };
+    let answers = &answers[..count];
+    let Some(answer) = answers.iter().find(fits).or(answers.first()) else {
+        let Shape { m, n, k, .. } = shape;
+        return Err(CudaError::Driver(format!(
+            "cuBLASLt knows no algorithm for {m} x {n} x {k}"
+        )));
+    };
+    Ok(answer.algo)
 }
 
 // SAFETY: descriptors are read-only once made.

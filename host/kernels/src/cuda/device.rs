@@ -298,46 +298,63 @@ impl Device {
         }?)
     }
 
-    /// Copies numbers into the beginning of `to`, in the stream's order. They are there once an event recorded after this has come.
+    /// Copies numbers into `to` from its number `first` on, in the stream's order. They are there once an event recorded after this
+    /// has come.
     ///
     /// # Panics
-    /// If `to` has fewer numbers than `from`.
+    /// If they do not fit.
     #[allow(unsafe_code, reason = "copies")]
-    pub fn receive<T: Plain>(
-        &self,
-        from: View<'_, T>,
-        to: &mut Pinned<T>,
-    ) -> Result<(), CudaError> {
-        let to = &mut to.as_mut_slice()[..from.len()];
+    pub fn receive<T: Plain>(&self, from: View<'_, T>, to: &mut Pinned<T>, first: usize) -> Result<(), CudaError> {
+        let to = &mut to.as_mut_slice()[first..first + from.len()];
         // SAFETY: as in `send`.
         Ok(unsafe { result::memcpy_dtoh_async(to, from.ptr(), self.stream.cu_stream()) }?)
     }
 
-    /// Calls `function` with `argument` on a thread of the driver when the work before it is done; what comes after waits.
+    /// When the work before it is done, calls `fill` on a thread of the driver with the numbers of `from` from `first` on, as many as
+    /// `to` has, and then copies them to the device. `fill` must not call CUDA; `from` must stay as it is and live until an event
+    /// recorded after this has come.
     ///
-    /// # Safety
-    /// `function` may be called with `argument` at any time until an event recorded after this has come, calls no CUDA function and
-    /// does not unwind.
-    #[allow(unsafe_code, reason = "a raw callback")]
-    pub unsafe fn call_host(
+    /// # Panics
+    /// If `from` has fewer numbers.
+    #[allow(unsafe_code, reason = "a callback and a copy")]
+    pub fn fill_and_send<T: Plain>(
         &self,
-        function: unsafe extern "C" fn(*mut c_void),
-        argument: *mut c_void,
+        from: &mut Pinned<T>,
+        first: usize,
+        to: View<'_, T>,
+        fill: impl FnOnce(&mut [T]) + Send + 'static,
     ) -> Result<(), CudaError> {
-        // SAFETY: the caller's promise.
-        Ok(unsafe {
-            result::stream::launch_host_function(self.stream.cu_stream(), function, argument)
-        }?)
+        let numbers = &mut from.as_mut_slice()[first..first + to.len()];
+        let call = Box::new(HostCall {
+            fill: Some(Box::new(fill)),
+            numbers: numbers.as_mut_ptr(),
+            len: numbers.len(),
+        });
+        // SAFETY: `run_host_call` is called once, with the box that is handed over here, while the numbers are nobody else's by the
+        // caller's promise.
+        unsafe {
+            result::stream::launch_host_function(
+                self.stream.cu_stream(),
+                run_host_call::<T>,
+                Box::into_raw(call).cast(),
+            )
+        }?;
+        // SAFETY: `to` is device memory of this length, and the source lives by the caller's promise.
+        Ok(unsafe { result::memcpy_htod_async(to.ptr(), numbers, self.stream.cu_stream()) }?)
     }
 
-    /// An event that comes when the work launched so far is done. `timed` ones can be compared with [`Event::elapsed_ms`].
-    pub fn event(&self, timed: bool) -> Result<Event, CudaError> {
-        let flags = if timed {
-            sys::CUevent_flags_enum::CU_EVENT_DEFAULT
-        } else {
-            sys::CUevent_flags_enum::CU_EVENT_DISABLE_TIMING
-        };
-        Ok(Event(self.stream.record_event(Some(flags))?))
+    /// An event that comes when the work launched so far is done.
+    pub fn event(&self) -> Result<Event, CudaError> {
+        Ok(Event(self.stream.record_event(Some(
+            sys::CUevent_flags_enum::CU_EVENT_DISABLE_TIMING,
+        ))?))
+    }
+
+    /// The same, to be compared with another by [`Event::elapsed_ms`].
+    pub fn timed_event(&self) -> Result<Event, CudaError> {
+        Ok(Event(self.stream.record_event(Some(
+            sys::CUevent_flags_enum::CU_EVENT_DEFAULT,
+        ))?))
     }
 
     /// Records what `work` launches.
@@ -356,6 +373,28 @@ impl Device {
     pub(super) fn raw_stream(&self) -> sys::CUstream {
         self.stream.cu_stream()
     }
+}
+
+/// What a thread of the driver is to do.
+struct HostCall<T> {
+    fill: Option<Box<dyn FnOnce(&mut [T]) + Send>>,
+    numbers: *mut T,
+    len: usize,
+}
+
+/// # Safety
+/// `call` is a `Box<HostCall<T>>` that nobody else owns, whose numbers nobody else uses.
+#[allow(unsafe_code, reason = "a callback")]
+unsafe extern "C" fn run_host_call<T: Plain>(call: *mut c_void) {
+    // SAFETY: the caller's promise.
+    let (mut call, numbers) = unsafe {
+        let call = Box::from_raw(call.cast::<HostCall<T>>());
+        let numbers = std::slice::from_raw_parts_mut(call.numbers, call.len);
+        (call, numbers)
+    };
+    let fill = call.fill.take().expect("it is called once");
+    // A panic must not cross into the driver; what was not filled stays as it was packed.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fill(numbers)));
 }
 
 #[allow(unsafe_code, reason = "asks the driver")]

@@ -5,7 +5,6 @@ use engine::{
     runner::{BlockId, RunnerLimits, StepRow, Want},
     token_pool::TokenPool,
 };
-use kernels::BLOCK_LEN;
 
 /// Tokens of one sequence to compute.
 #[derive(Clone, Copy, Debug)]
@@ -32,18 +31,23 @@ pub(super) fn tokens_of(
     pool: &TokenPool,
     limits: &RunnerLimits,
 ) -> Result<Vec<TokenId>, String> {
+    // Before the tokens are asked for: after it no sum of positions overflows.
+    check_row(row, limits)?;
+    let tokens = pool.tokens(row)?;
+    check_tokens(&tokens, limits)?;
+    Ok(tokens)
+}
+
+/// Whether a row's place and shape are ones that a model can compute, whatever its tokens.
+pub(crate) fn check_row(row: &StepRow<'_>, limits: &RunnerLimits) -> Result<(), String> {
     if row.len == 0 {
         return Err("it has no tokens".to_owned());
     }
     if !row.drafts.is_empty() && !matches!(row.want, Want::Token) {
         return Err("it has drafts, which only a free choice can check".to_owned());
     }
-    // Before the tokens are asked for: after it no sum of positions overflows.
     let len = row.len.saturating_add(row.drafts.len());
-    check_place(row.start, len, row.blocks, limits)?;
-    let tokens = pool.tokens(row)?;
-    check_tokens(&tokens, limits)?;
-    Ok(tokens)
+    check_place(row.start, len, row.blocks, limits)
 }
 
 fn check_place(
@@ -62,7 +66,7 @@ fn check_place(
             limits.max_model_len
         ));
     }
-    if blocks.len() < end.div_ceil(BLOCK_LEN) {
+    if blocks.len() < end.div_ceil(limits.block_len) {
         return Err(format!("{} blocks do not hold {end} tokens", blocks.len()));
     }
     let is_unknown = |block: &&BlockId| block.0 as usize >= limits.num_blocks;

@@ -9,7 +9,7 @@ use super::{Naming, Tensors};
 use crate::error::LoadError;
 
 /// Weights spread evenly with this standard deviation, which keeps the activations of deep models finite.
-const DEVIATION: f32 = 0.02;
+pub(crate) const DEVIATION: f32 = 0.02;
 
 /// A source that makes weights up: the same for the same seed and name.
 pub(crate) struct DummyTensors {

@@ -1,14 +1,16 @@
 //! Weights from a GGUF file.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Once;
 
 use candle_core::quantized::gguf_file::Content;
 use candle_core::quantized::{GgmlDType, ggml_file};
 use candle_core::{Device, Tensor};
+use half::bf16;
 use kernels::Matrix;
 
-use super::{Naming, Tensors};
+use super::{Bf16Tensors, Naming, Tensors};
 use crate::error::LoadError;
 
 /// The tensors of a GGUF file in memory.
@@ -111,6 +113,29 @@ impl Tensors for GgufTensors<'_> {
     fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, LoadError> {
         let (dtype, bytes) = self.bytes(name, &[len])?;
         self.widen(name, dtype, bytes, &[len])
+    }
+}
+
+impl Bf16Tensors for GgufTensors<'_> {
+    fn bf16_rows(
+        &self,
+        name: &str,
+        [rows, cols]: [usize; 2],
+        part: Range<usize>,
+        out: &mut [bf16],
+    ) -> Result<(), LoadError> {
+        let (dtype, bytes) = self.bytes(name, &[rows, cols])?;
+        let row_len = bytes.len() / rows;
+        let widened = self.widen(
+            name,
+            dtype,
+            &bytes[part.start * row_len..part.end * row_len],
+            &[part.len(), cols],
+        )?;
+        out.iter_mut()
+            .zip(widened)
+            .for_each(|(out, number)| *out = bf16::from_f32(number));
+        Ok(())
     }
 }
 

@@ -1,12 +1,14 @@
 //! Weights from safetensors files, whole or in pieces.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use candle_core::safetensors::MmapedSafetensors;
+use half::{bf16, f16};
 use kernels::Matrix;
 
-use super::{Naming, Tensors};
+use super::{Bf16Tensors, Naming, Tensors};
 use crate::error::LoadError;
 use crate::files::read_json;
 
@@ -122,6 +124,41 @@ impl Tensors for SafetensorsTensors {
                 .collect()),
             other => Err(self.unsupported(name, other)),
         }
+    }
+}
+
+impl Bf16Tensors for SafetensorsTensors {
+    fn bf16_rows(
+        &self,
+        name: &str,
+        [rows, cols]: [usize; 2],
+        part: Range<usize>,
+        out: &mut [bf16],
+    ) -> Result<(), LoadError> {
+        let (dtype, bytes) = self.bytes(name, &[rows, cols])?;
+        let numbers = part.start * cols..part.end * cols;
+        match dtype {
+            DType::BF16 => {
+                let halves = bytes.as_chunks().0[numbers].iter();
+                halves
+                    .zip(out)
+                    .for_each(|(pair, out)| *out = bf16::from_le_bytes(*pair));
+            }
+            DType::F16 => {
+                let halves = bytes.as_chunks().0[numbers].iter();
+                halves.zip(out).for_each(|(pair, out)| {
+                    *out = bf16::from_f32(f16::from_le_bytes(*pair).to_f32())
+                });
+            }
+            DType::F32 => {
+                let floats = bytes.as_chunks().0[numbers].iter();
+                floats
+                    .zip(out)
+                    .for_each(|(bytes, out)| *out = bf16::from_f32(f32::from_le_bytes(*bytes)));
+            }
+            other => return Err(self.unsupported(name, other)),
+        }
+        Ok(())
     }
 }
 
