@@ -42,6 +42,9 @@ pub enum CudaError {
     /// The binary holds no such kernel.
     #[error("there is no kernel {0}")]
     UnknownKernel(String),
+    /// A model's shape that no kernel was compiled for.
+    #[error("not supported on a GPU: {0}")]
+    Unsupported(String),
     /// There is not enough memory for an allocation.
     #[error("the GPU has no room for {what}: {bytes} bytes")]
     OutOfMemory {
