@@ -253,21 +253,6 @@ extern "C" __global__ void __launch_bounds__(SCAN_WARPS * 32) sampling_scan(cons
 }
 
 // ---- the choice
-struct Shared {
-    SampleRow row;
-    u64 best[THREADS];       // of the strips; 0 beyond the last
-    u32 rank[THREADS];
-    union {
-        u64 head[HEAD_LEN];  // orders
-        struct { u32 count[BINS], low[BINS], high[BINS]; } bins;  // tokens, and the halves of their weight
-    };
-    u64 sums[WARPS], more_sums[WARPS];
-    double real_sums[WARPS];
-    u64 found, before;       // what a search found, and the sum before it
-    u32 found_len, head_len;
-    int skip;
-};
-
 // One row's values and how they weigh.
 struct Values {
     const float* row;
@@ -289,6 +274,22 @@ struct Values {
         const float scale = (BINS - 1) / FARTHEST;
         return v == greatest ? 0 : (u32)fminf((greatest - v) / temperature * scale, (float)(BINS - 1));
     }
+};
+
+struct Shared {
+    SampleRow row;
+    Values values;
+    u64 best[THREADS];       // of the strips; 0 beyond the last
+    u32 rank[THREADS];
+    union {
+        u64 head[HEAD_LEN];  // orders
+        struct { u32 count[BINS], low[BINS], high[BINS]; } bins;  // tokens, and the halves of their weight
+    };
+    u64 sums[WARPS], more_sums[WARPS];
+    double real_sums[WARPS];
+    u64 found, before;       // what a search found, and the sum before it
+    u32 found_len, head_len;
+    int skip;
 };
 
 __device__ __forceinline__ u64 warp_sum_u64(u64 v) {
@@ -356,7 +357,8 @@ __device__ __forceinline__ void push_head(Shared& s, u64 order) {
 
 // Gathers the tokens that reach the r-th best of the strips' best ones, thus at least the r likeliest (or all there are); returns how
 // many. More than HEAD_LEN: they do not fit.
-__device__ __noinline__ u32 gather_head(Shared& s, const Values values, u32 num_strips, u32 r) {
+__device__ __noinline__ u32 gather_head(Shared& s, u32 num_strips, u32 r) {
+    const Values values = s.values;
     const u32 t = threadIdx.x;
     s.rank[t] = 0;
     if (t == 0) s.found = 1, s.head_len = 0;
@@ -395,7 +397,8 @@ __device__ __noinline__ u32 gather_head(Shared& s, const Values values, u32 num_
 }
 
 // Gathers all tokens of `cut` and above. The caller knows that they fit.
-__device__ __noinline__ u32 gather_above(Shared& s, const Values values, u64 cut) {
+__device__ __noinline__ u32 gather_above(Shared& s, u64 cut) {
+    const Values values = s.values;
     if (threadIdx.x == 0) s.head_len = 0;
     __syncthreads();
     for (u32 token = threadIdx.x * 4; token < values.len; token += THREADS * 4) {
@@ -424,7 +427,8 @@ __device__ __forceinline__ bool find_sum(Shared& s, u64 x, u64 y, u64 target, u6
 
 // Finds the token, from the likeliest on, with which the number (or the weight) of the tokens of `cut` and above reaches `target`, by
 // histograms of the row; returns its order. `cut` if they never reach it.
-__device__ __noinline__ u64 select(Shared& s, const Values values, u64 cut, bool by_weight, u64 target) {
+__device__ __noinline__ u64 select(Shared& s, u64 cut, bool by_weight, u64 target) {
+    const Values values = s.values;
     const u32 t = threadIdx.x, rounds = (values.len + THREADS * 4 - 1) / (THREADS * 4);
     u32 bin = 0;
     u64 prefix = 0, total;
@@ -516,17 +520,28 @@ __device__ __forceinline__ u32 part_of(u32 len) { return (len + WARPS * 128 - 1)
 // The weight of the tokens of `cut` and above within `start..end`, summed over the warp.
 __device__ __forceinline__ u64 weigh(const Values values, u64 cut, float min_p, u32 start, u32 end) {
     u64 sum = 0;
-    for (u32 token = start + threadIdx.x % 32 * 4; token < end; token += 128) {
-        const float4 v = load4(values.row, values.len, token);
-        const float f[4] = {v.x, v.y, v.z, v.w};
+    for (u32 token = start + threadIdx.x % 32 * 4; token < end; token += STRIP) {
+        float4 v[4];
 #pragma unroll
-        for (int e = 0; e < 4; e++)
-            if (f[e] >= values.least && values.order(f[e], token + e) >= cut) sum += values.weight(f[e], min_p);
+        for (int i = 0; i < 4; i++) {
+            v[i].x = v[i].y = v[i].z = v[i].w = NOT_A_NUMBER;
+            if (token + i * 128 < end) v[i] = load4(values.row, values.len, token + i * 128);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float f[4] = {v[i].x, v[i].y, v[i].z, v[i].w};
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                if (!(f[e] >= values.least)) continue;
+                if (cut == 0 || values.order(f[e], token + i * 128 + e) >= cut) sum += values.weight(f[e], min_p);
+            }
+        }
     }
     return warp_sum_u64(sum);
 }
 // Weighs the row in one part a warp: `s.sums`, seen by all.
-__device__ __noinline__ void weigh_parts(Shared& s, const Values values, u64 cut, float min_p) {
+__device__ __noinline__ void weigh_parts(Shared& s, u64 cut, float min_p) {
+    const Values values = s.values;
     const u32 warp = threadIdx.x / 32, part = part_of(values.len);
     const u64 sum = weigh(values, cut, min_p, warp * part, min((warp + 1) * part, values.len));
     __syncthreads();
@@ -543,9 +558,10 @@ __device__ __forceinline__ u32 part_at(u64 sum, u64& at) {
 // floor(uniform x total), where uniform = (bits >> 11) x 2^-53
 __device__ __forceinline__ u64 scaled(u64 bits, u64 total) { return __umul64hi(bits & ~2047ull, total); }
 
-__device__ __noinline__ int draw_from_row(Shared& s, const Values values, u64 cut, float min_p, u64 bits) {
+__device__ __noinline__ int draw_from_row(Shared& s, u64 cut, float min_p, u64 bits) {
+    const Values values = s.values;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = part_of(values.len), piece = part / 32;
-    weigh_parts(s, values, cut, min_p);
+    weigh_parts(s, cut, min_p);
     const u64 sum = s.sums[lane];
     u64 at = scaled(bits, warp_sum_u64(sum));
     const u32 start = part_at(sum, at) * part;
@@ -564,7 +580,8 @@ __device__ __noinline__ int draw_from_row(Shared& s, const Values values, u64 cu
 }
 
 // Draws from the first tokens of the head.
-__device__ __noinline__ int draw_from_head(Shared& s, const Values values, u32 len, float min_p, u64 bits) {
+__device__ __noinline__ int draw_from_head(Shared& s, u32 len, float min_p, u64 bits) {
+    const Values values = s.values;
     const u32 t = threadIdx.x;
     if (len == 1) return token_of(s.head[0]);
     __syncthreads();
@@ -596,20 +613,20 @@ __device__ __forceinline__ u64 enough_of(float mass, u64 total) {
     return max(min(enough, total), 1ull);
 }
 
-__device__ __forceinline__ int draw(Shared& s, const Values values, u32 num_strips) {
+__device__ __forceinline__ int draw(Shared& s, u32 num_strips) {
     const SampleRow& row = s.row;
     const u64 bits = mixed(mixed(row.seed) ^ row.position);
-    const bool has_top_k = row.top_k > 0 && row.top_k < values.len, has_top_p = row.top_p < 1.f;
-    if (!has_top_k && !has_top_p) return draw_from_row(s, values, 0, row.min_p, bits);
+    const bool has_top_k = row.top_k > 0 && row.top_k < s.values.len, has_top_p = row.top_p < 1.f;
+    if (!has_top_k && !has_top_p) return draw_from_row(s, 0, row.min_p, bits);
     u64 total = 0;
     if (!has_top_k) {
-        weigh_parts(s, values, 0, 0.f);
+        weigh_parts(s, 0, 0.f);
         total = warp_sum_u64(s.sums[threadIdx.x % 32]);
     }
     const u32 many = max(num_strips - num_strips / 8, 1);
     const u32 wanted = has_top_k ? row.top_k : many;
-    if (wanted <= many || values.len <= HEAD_LEN) {
-        const u32 found = gather_head(s, values, num_strips, wanted);
+    if (wanted <= many || s.values.len <= HEAD_LEN) {
+        const u32 found = gather_head(s, num_strips, wanted);
         if (found <= HEAD_LEN) {
             sort_head(s, found);
             u32 len = has_top_k ? min(row.top_k, found) : found;
@@ -619,23 +636,23 @@ __device__ __forceinline__ int draw(Shared& s, const Values values, u32 num_stri
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
                     const u32 at = threadIdx.x * 2 + i;
-                    weights[i] = at < len ? values.weight(value_of(s.head[at]), 0.f) : 0;
+                    weights[i] = at < len ? s.values.weight(value_of(s.head[at]), 0.f) : 0;
                 }
                 if (has_top_k) block_scan(s, weights[0] + weights[1], total);
                 is_enough = find_sum(s, weights[0], weights[1], enough_of(row.top_p, total), head_total);
                 if (is_enough) len = s.found + 1;
             }
-            if (is_enough) return draw_from_head(s, values, len, row.min_p, bits);
+            if (is_enough) return draw_from_head(s, len, row.min_p, bits);
         }
     }
     u64 cut = 0;
     if (has_top_k) {
-        cut = select(s, values, 0, false, row.top_k);
-        weigh_parts(s, values, cut, 0.f);
+        cut = select(s, 0, false, row.top_k);
+        weigh_parts(s, cut, 0.f);
         total = warp_sum_u64(s.sums[threadIdx.x % 32]);
     }
-    if (has_top_p) cut = select(s, values, cut, true, enough_of(row.top_p, total));
-    return draw_from_row(s, values, cut, row.min_p, bits);
+    if (has_top_p) cut = select(s, cut, true, enough_of(row.top_p, total));
+    return draw_from_row(s, cut, row.min_p, bits);
 }
 
 // Nothing of a masked row is left without its stop tokens: those that the mask allows come back, as nothing else can.
@@ -675,7 +692,8 @@ __device__ __noinline__ void write_logprobs(const SamplingArgs& a, Shared& s, u3
     const u64 best = t < a.num_strips ? a.raw_best[strip] : 0;
     s.best[t] = best;
     const float greatest = value_of(block_max(s, best));
-    Values values{a.logits + (u64)s.row.logits_row * a.vocab_len, a.vocab_len, RAW, greatest, 1.f, 0.f};
+    const float* raw = a.logits + (u64)s.row.logits_row * a.vocab_len;
+    if (t == 0) s.values = {raw, a.vocab_len, RAW, greatest, 1.f, 0.f};
     double sum = best && value_of(best) > -INFINITE ? (double)a.raw_sum[strip] * exp((double)(value_of(best) - greatest)) : 0.;
 #pragma unroll
     for (int o = 16; o; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o);
@@ -689,11 +707,11 @@ __device__ __noinline__ void write_logprobs(const SamplingArgs& a, Shared& s, u3
         const float p = (float)((double)(v - greatest) - log_sum);
         return greatest < INFINITE && p >= LEAST_LOGPROB ? p : LEAST_LOGPROB;  // also for NaN
     };
-    if (t == 0) out->chosen = logprob(values.row[token]);
+    if (t == 0) out->chosen = logprob(raw[token]);
     if (num_top == 0) return;
     u32 found = HEAD_LEN + 1;
-    if (num_top <= a.num_strips || a.vocab_len <= HEAD_LEN) found = gather_head(s, values, a.num_strips, num_top);
-    if (found > HEAD_LEN) found = gather_above(s, values, max(select(s, values, 0, false, num_top), 1ull));
+    if (num_top <= a.num_strips || a.vocab_len <= HEAD_LEN) found = gather_head(s, a.num_strips, num_top);
+    if (found > HEAD_LEN) found = gather_above(s, max(select(s, 0, false, num_top), 1ull));
     sort_head(s, found);
     if (t < num_top) {
         out->top_ids[t] = t < found ? (int)token_of(s.head[t]) : -1;
@@ -728,7 +746,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) sampling_choose(const __gr
     if (order && !is_greedy && (u32)(order >> 32) != BEHIND_ALL) {
         const float greatest = value_of(order), least = greatest - FARTHEST * row.temperature;
         const float* values = is_shaped(row) ? shaped : a.logits + (u64)row.logits_row * a.vocab_len;
-        chosen = draw(s, Values{values, a.vocab_len, DRAW, greatest, row.temperature, least}, a.num_strips);
+        if (t == 0) s.values = {values, a.vocab_len, DRAW, greatest, row.temperature, least};
+        __syncthreads();
+        chosen = draw(s, a.num_strips);
     }
     if (t == 0) {
         a.chosen[index] = chosen;
