@@ -82,11 +82,10 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
     const int q_len = a.q_len[seq], start = a.kv_len[seq] - q_len, num_rows = q_len * a.group;
     const int last_row = min(first_row + BM, num_rows) - 1;
     const int end = start + last_row / a.group + 1;          // keys that the tile's last row sees
-    const int all_see = start + first_row / a.group + 1;     // keys that its first row sees
+    const int first_masked = (start + first_row / a.group + 1) / BN;  // tile of keys that its first row does not see all of
     const int num_tiles = (end + BN - 1) / BN;
     const int* pages = a.pages + a.page_start[seq];
     const int num_pages = (end + PAGE_LEN - 1) / PAGE_LEN;
-    const long long num_heads = (long long)a.num_kv_heads * a.group;
 
     // ---- global -> shared: half of the block copies one page of a tile, half the other
     const int copy_page = threadIdx.x / (THREADS / 2), copy_chunk = threadIdx.x % CHUNKS;
@@ -132,7 +131,6 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
 #pragma unroll
         for (int e = 0; e < 4; e++) o[i][e] = 0;
     float row_max[2] = {MINUS_INFINITY, MINUS_INFINITY}, row_sum[2] = {0, 0};  // of rows g and g + 8; a sum of this lane's columns
-    const int position[2] = {start + (first_row + warp * 16 + g) / a.group, start + (first_row + warp * 16 + g + 8) / a.group};
 
     for (int j = 0; j < num_tiles; j++) {
         if (j) cp_wait<0>();
@@ -156,8 +154,9 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
                 mma16816(s[2 * i], q[k][0], q[k][1], q[k][2], q[k][3], b[0], b[1]);
                 mma16816(s[2 * i + 1], q[k][0], q[k][1], q[k][2], q[k][3], b[2], b[3]);
             }
-        if ((j + 1) * BN > all_see) {
-            const int last[2] = {position[0] - j * BN - 2 * t, position[1] - j * BN - 2 * t};
+        if (j >= first_masked) {
+            const int row = first_row + warp * 16 + g, seen = start - j * BN - 2 * t;  // here and not before: registers are scarce
+            const int last[2] = {seen + row / a.group, seen + (row + 8) / a.group};
 #pragma unroll
             for (int i = 0; i < BN / 8; i++)
 #pragma unroll
@@ -228,7 +227,7 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
         const int row = warp * 16 + i * ROWS_A_STORE + lane / CHUNKS, packed = first_row + row;
         if (packed >= num_rows) continue;
         const int token = packed / a.group, head = kv_head * a.group + packed % a.group;
-        bf16* out = a.out + (a.q_start[seq] + token) * num_heads * HD + head * HD + lane % CHUNKS * 8;
+        bf16* out = a.out + ((long long)(a.q_start[seq] + token) * a.num_kv_heads * a.group + head) * HD + lane % CHUNKS * 8;
         *(uint4*)out = *(const uint4*)(shared + swizzled<HD>(row, lane % CHUNKS));
     }
 }

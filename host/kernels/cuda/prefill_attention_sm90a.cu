@@ -156,7 +156,8 @@ struct Tile {
     }
 };
 
-// One page of a tile that has tokens of the sequence in part: those, and zeros. What lies behind may be NaN, which 0 * V would spread.
+// A page of a tile that has tokens of the sequence in part or not at all: those, and zeros. What lies behind may be NaN, which 0 * V
+// would spread.
 __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_tokens, int lane) {
     const int chunk = lane & 15;
     to += (chunk >> 3) * KV_HALF;
@@ -172,7 +173,7 @@ __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_toke
 __device__ __forceinline__ void fill_ring(const WgmmaArgs& args, const Tile& tile, u32 shared, int lane) {
     const PrefillArgs& a = args.rest;
     const int* pages = a.pages + a.page_start[tile.seq];
-    const int last_page = (tile.end - 1) / PAGE_LEN;
+    const int last_page = (tile.kv_len - 1) / PAGE_LEN;
     int some_pages = 0;  // a lane's one of the next 32
     for (int j = 0; j < tile.num_tiles; j++) {
         const int stage = j % STAGES, first_page = j * PAGES_A_TILE;
@@ -181,8 +182,7 @@ __device__ __forceinline__ void fill_ring(const WgmmaArgs& args, const Tile& til
 #pragma unroll
         for (int p = 0; p < PAGES_A_TILE; p++)
             row[p] = (__shfl_sync(~0u, some_pages, (first_page + p) % 32) * 2 * a.num_kv_heads + tile.kv_head) * PAGE_LEN;
-        const int num_pages = min(last_page + 1 - first_page, PAGES_A_TILE);                  // that are seen
-        const int num_whole = min(tile.kv_len / PAGE_LEN - first_page, num_pages);
+        const int num_whole = min(tile.kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
 #pragma unroll
         for (int which = 0; which < 2; which++) {
             const u32 to = shared + (which ? VALUES : KEYS) + stage * KV_BYTES;
@@ -193,7 +193,7 @@ __device__ __forceinline__ void fill_ring(const WgmmaArgs& args, const Tile& til
                 for (int p = 0; p < PAGES_A_TILE; p++) {
                     if (p < num_whole) continue;
                     const bf16* from = a.cache + (long long)(row[p] + which * a.num_kv_heads * PAGE_LEN) * HD;
-                    copy_page(to + p * BOX_BYTES, from, p < num_pages ? tile.kv_len - (first_page + p) * PAGE_LEN : 0, lane);
+                    copy_page(to + p * BOX_BYTES, from, tile.kv_len - (first_page + p) * PAGE_LEN, lane);
                 }
                 fence_async();
                 __syncwarp();
