@@ -4,16 +4,17 @@
 //   cache    as a tensor map: rows of 128 numbers in the order [page][K|V][kv head][PAGE_LEN], boxes of PAGE_LEN rows and 64
 //            numbers, 128-byte swizzle
 //
-// grid = tiles * kv heads, the kv heads of a tile side by side. Three warpgroups, one block a multiprocessor:
-//   0     copies: one warp fills a ring of 2 stages, 128 keys and 128 values each, page by page
+// grid = multiprocessors, at most tiles * kv heads: blocks stay and take the next (tile, kv head), the kv heads of a tile side by side, so
+// that the copies for one run while another is computed. Three warpgroups:
+//   0     copies: warp 0 takes work and fills a ring of 2 stages, 128 keys and 128 values each, page by page; warps 1 and 2 the queries
 //   1, 2  each computes 64 packed rows: queries in shared memory, scores, weights and output in registers
-// A computing warpgroup has two products in flight: the scores of tile j and the weighted values of tile j - 1; and the two take
-// turns at issuing, so that one computes exponentials while the other's products run.
+// A computing warpgroup has two products in flight: the scores of keys j and the weighted values j - 1; and the two take turns at
+// issuing, so that one computes exponentials while the other's products run.
 // Shared memory, from the first multiple of 1024 on:
-//   queries  [warpgroup][half of HD][64 rows][64]      16 KB a warpgroup; the output passes through it at the end
-//   keys     [stage][half of HD][128 tokens][64]       32 KB a stage
+//   queries  [slot][warpgroup][half of HD][64 rows][64]   32 KB a slot, of which there are two; the output leaves through them
+//   keys     [stage][half of HD][128 tokens][64]          32 KB a stage
 //   values   the same
-//   barriers
+//   barriers, and the work of both slots
 // All rows are 128 bytes with the 16-byte chunks swizzled, as wgmma and the copies have it.
 //
 // The tiles of keys begin at position 0 whatever the chunk, and a tile that a row sees nothing of changes none of its bits, so a row
@@ -41,19 +42,27 @@ struct PrefillArgs {
 struct WgmmaArgs {
     TensorMap cache;
     PrefillArgs rest;
+    int num_tiles;
 };
 
 constexpr int HD = 128;
 constexpr int BM = 128;        // packed rows of a q tile
 constexpr int WG_ROWS = 64;    // of a warpgroup
 constexpr int BN = 128;        // keys of a tile
-constexpr int STAGES = 2;
+constexpr int STAGES = 2;      // of keys and values
+constexpr int SLOTS = 2;       // for work: its queries, then its output
+constexpr int QUERY_COPIERS = 64;
 constexpr int PAGES_A_TILE = BN / PAGE_LEN;
 constexpr u32 ROW_BYTES = 128;                            // half of a head
 constexpr u32 Q_HALF = WG_ROWS * ROW_BYTES, Q_BYTES = 2 * Q_HALF;
 constexpr u32 KV_HALF = BN * ROW_BYTES, KV_BYTES = 2 * KV_HALF;
 constexpr u32 BOX_BYTES = PAGE_LEN * ROW_BYTES;
-constexpr u32 KEYS = 2 * Q_BYTES, VALUES = KEYS + STAGES * KV_BYTES, BARRIERS = VALUES + STAGES * KV_BYTES;
+constexpr u32 KEYS = SLOTS * 2 * Q_BYTES, VALUES = KEYS + STAGES * KV_BYTES;
+// Barriers of 8 bytes, STAGES or SLOTS each, and the numbers of the work in the slots.
+constexpr u32 FULL_KEYS = VALUES + STAGES * KV_BYTES, FULL_VALUES = FULL_KEYS + STAGES * 8;
+constexpr u32 EMPTY_KEYS = FULL_VALUES + STAGES * 8, EMPTY_VALUES = EMPTY_KEYS + STAGES * 8;
+constexpr u32 FULL_WORK = EMPTY_VALUES + STAGES * 8, FULL_QUERIES = FULL_WORK + SLOTS * 8, EMPTY_SLOT = FULL_QUERIES + SLOTS * 8;
+constexpr u32 WORK = EMPTY_SLOT + SLOTS * 8;
 #define MINUS_INFINITY __int_as_float(0xff800000)
 
 __device__ __forceinline__ float exp2_approx(float x) {
@@ -95,6 +104,18 @@ __device__ __forceinline__ void copy_box(u32 to, const TensorMap* map, int colum
         "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to),
         "l"(map), "r"(column), "r"(row), "r"(barrier)
         : "memory");
+}
+
+__device__ __forceinline__ void store(u32 to, int v) { asm volatile("st.shared.s32 [%0], %1;" ::"r"(to), "r"(v) : "memory"); }
+__device__ __forceinline__ int load(u32 from) {
+    int v;
+    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(v) : "r"(from) : "memory");
+    return v;
+}
+// Copies 16 bytes, or writes as many zeros.
+__device__ __forceinline__ void cp16_or_zero(u32 to, const void* from, bool copies) {
+    int bytes = copies ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 
 // ---- wgmma: D[64x128] += A[64x16] B[16x128]. Each warp of the warpgroup has 16 rows of D, laid out as of mma16816, 16 times.
@@ -140,18 +161,20 @@ __device__ __forceinline__ void pin(float (&d)[64]) {
 // Byte offset of the 16-byte chunk (0..7) of a row of 128 bytes.
 __device__ __forceinline__ u32 swizzled(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
-// What a block is for.
-struct Tile {
-    int seq, first_row, last_row, q_len, kv_len, end, num_tiles, kv_head;
-    __device__ __forceinline__ explicit Tile(const PrefillArgs& a) {
-        const int* tile = a.tiles + 2 * (blockIdx.x / a.num_kv_heads);
-        kv_head = blockIdx.x % a.num_kv_heads;
+// Work that was taken beyond the first of each block. All of the launch's takers together bring it back to 0; launches do not overlap.
+__device__ u32 num_taken = 0;
+
+struct Work {
+    int seq, kv_head, first_row, last_row, q_len, kv_len, num_tiles;
+    __device__ __forceinline__ Work(const PrefillArgs& a, int number) {
+        const int* tile = a.tiles + 2 * (number / a.num_kv_heads);
+        kv_head = number % a.num_kv_heads;
         seq = tile[0];
         first_row = tile[1] * BM;
         q_len = a.q_len[seq];
         kv_len = a.kv_len[seq];
         last_row = min(first_row + BM, q_len * a.group) - 1;
-        end = kv_len - q_len + last_row / a.group + 1;  // keys that the last row sees
+        const int end = kv_len - q_len + last_row / a.group + 1;  // keys that the last row sees
         num_tiles = (end + BN - 1) / BN;
     }
 };
@@ -170,40 +193,36 @@ __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_toke
     }
 }
 
-__device__ __forceinline__ void fill_ring(const WgmmaArgs& args, const Tile& tile, u32 shared, int lane) {
+// Fills the ring for one work, `filled` tiles after the launch's first.
+__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, u32 shared, int filled, int lane) {
     const PrefillArgs& a = args.rest;
-    const int* pages = a.pages + a.page_start[tile.seq];
-    const int last_page = (tile.kv_len - 1) / PAGE_LEN;
+    const int* pages = a.pages + a.page_start[work.seq];
+    const int last_page = (work.kv_len - 1) / PAGE_LEN;
     int some_pages = 0;  // a lane's one of the next 32
-    for (int j = 0; j < tile.num_tiles; j++) {
-        const int stage = j % STAGES, first_page = j * PAGES_A_TILE;
+    for (int j = 0; j < work.num_tiles; j++) {
+        const int stage = (filled + j) % STAGES, first_page = j * PAGES_A_TILE;
         if (first_page % 32 == 0) some_pages = pages[min(first_page + lane, last_page)];
-        int row[PAGES_A_TILE];  // of the tensor, of the keys
-#pragma unroll
-        for (int p = 0; p < PAGES_A_TILE; p++)
-            row[p] = (__shfl_sync(~0u, some_pages, (first_page + p) % 32) * 2 * a.num_kv_heads + tile.kv_head) * PAGE_LEN;
-        const int num_whole = min(tile.kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
+        const int num_whole = min(work.kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
 #pragma unroll
         for (int which = 0; which < 2; which++) {
             const u32 to = shared + (which ? VALUES : KEYS) + stage * KV_BYTES;
-            const u32 full = shared + BARRIERS + (which * STAGES + stage) * 8, empty = full + 2 * STAGES * 8;
-            barrier_wait(empty, (j / STAGES & 1) ^ 1);
+            const u32 full = shared + (which ? FULL_VALUES : FULL_KEYS) + stage * 8;
+            auto row = [&](int p) {  // of the cache as rows of a head
+                const int page = __shfl_sync(~0u, some_pages, (first_page + p) % 32);
+                return ((page * 2 + which) * a.num_kv_heads + work.kv_head) * PAGE_LEN;
+            };
+            barrier_wait(shared + (which ? EMPTY_VALUES : EMPTY_KEYS) + stage * 8, ((filled + j) / STAGES & 1) ^ 1);
             if (num_whole < PAGES_A_TILE) {
-#pragma unroll
-                for (int p = 0; p < PAGES_A_TILE; p++) {
-                    if (p < num_whole) continue;
-                    const bf16* from = a.cache + (long long)(row[p] + which * a.num_kv_heads * PAGE_LEN) * HD;
-                    copy_page(to + p * BOX_BYTES, from, tile.kv_len - (first_page + p) * PAGE_LEN, lane);
-                }
+                for (int p = num_whole; p < PAGES_A_TILE; p++)
+                    copy_page(to + p * BOX_BYTES, a.cache + (long long)row(p) * HD, work.kv_len - (first_page + p) * PAGE_LEN, lane);
                 fence_async();
                 __syncwarp();
             }
-            if (lane == 0) {
-                barrier_arrive_expecting(full, num_whole * 2 * BOX_BYTES);
+            if (lane == 0) barrier_arrive_expecting(full, num_whole * 2 * BOX_BYTES);
 #pragma unroll
-                for (int p = 0; p < PAGES_A_TILE; p++) {
-                    if (p >= num_whole) break;
-                    const int at = row[p] + which * a.num_kv_heads * PAGE_LEN;
+            for (int p = 0; p < PAGES_A_TILE; p++) {
+                const int at = row(p);
+                if (lane == 0 && p < num_whole) {
                     copy_box(to + p * BOX_BYTES, &args.cache, 0, at, full);
                     copy_box(to + KV_HALF + p * BOX_BYTES, &args.cache, HD / 2, at, full);
                 }
@@ -213,26 +232,55 @@ __device__ __forceinline__ void fill_ring(const WgmmaArgs& args, const Tile& til
     }
 }
 
-__device__ __forceinline__ void attend(const PrefillArgs& a, const Tile& tile, u32 shared, int wg) {
-    const int thread = threadIdx.x % 128, warp = thread >> 5, lane = thread & 31, g = lane >> 2, t = lane & 3;
-    const int first_row = tile.first_row + wg * WG_ROWS, start = tile.kv_len - tile.q_len;
-    const u32 queries = shared + wg * Q_BYTES;
-    const bf16* q_rows = a.q + (long long)a.q_start[tile.seq] * a.q_stride;
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const int row = i * 8 + thread / 16, chunk = thread % 16, packed = first_row + row;
-        uint4 v = make_uint4(0, 0, 0, 0);
-        if (packed <= tile.last_row) {
-            const int token = packed / a.group, head = tile.kv_head * a.group + packed % a.group;
-            v = *(const uint4*)(q_rows + (long long)token * a.q_stride + head * HD + chunk * 8);
+// Warp 0: takes work, says what it is, and copies for it. A number past the last tells everybody to stop.
+__device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int num_works, int lane) {
+    int number = blockIdx.x, filled = 0;
+    for (int i = 0;; i++) {
+        const int slot = i % SLOTS;
+        barrier_wait(shared + EMPTY_SLOT + slot * 8, (i / SLOTS & 1) ^ 1);
+        if (lane == 0) {
+            store(shared + WORK + slot * 4, number);
+            barrier_arrive(shared + FULL_WORK + slot * 8);
         }
-        asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(queries + (chunk >> 3) * Q_HALF + swizzled(row, chunk & 7)), "r"(v.x),
-                     "r"(v.y), "r"(v.z), "r"(v.w)
-                     : "memory");
+        if (number >= num_works) break;
+        const Work work(args.rest, number);
+        copy_keys_and_values(args, work, shared, filled, lane);
+        filled += work.num_tiles;
+        // As late as possible, so that who is done first takes the longest that is left. The number wraps at num_works: as many are
+        // taken, counting for each block the one that is no more.
+        if (lane == 0) number = gridDim.x + atomicInc(&num_taken, num_works - 1);
+        number = __shfl_sync(~0u, number, 0);
     }
-    fence_async();
-    named_sync(OWN + wg, 128);
+}
 
+// Warps 1 and 2: the queries of the work in each slot.
+__device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, int num_works, int thread) {
+    const int chunk = thread % 16;
+    for (int i = 0;; i++) {
+        const int slot = i % SLOTS;
+        barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);
+        const int number = load(shared + WORK + slot * 4);
+        if (number >= num_works) break;
+        const Work work(a, number);
+        const bf16* from = a.q + (long long)a.q_start[work.seq] * a.q_stride + work.kv_head * a.group * HD + chunk * 8;
+        const u32 to = shared + slot * 2 * Q_BYTES + (chunk >> 3) * Q_HALF;
+        for (int row = thread / 16; row < BM; row += QUERY_COPIERS / 16) {
+            const int packed = min(work.first_row + row, work.last_row), token = packed / a.group;
+            cp16_or_zero(to + row / WG_ROWS * Q_BYTES + swizzled(row % WG_ROWS, chunk & 7),
+                         from + (long long)token * a.q_stride + (packed - token * a.group) * HD, work.first_row + row <= work.last_row);
+        }
+        cp_commit();
+        cp_wait<0>();
+        fence_async();
+        barrier_arrive(shared + FULL_QUERIES + slot * 8);
+    }
+}
+
+// A computing warpgroup's part of the work in `slot`, whose keys and values begin `filled` tiles after the launch's first.
+__device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u32 shared, int slot, int filled, int wg) {
+    const int thread = threadIdx.x % 128, warp = thread >> 5, lane = thread & 31, g = lane >> 2, t = lane & 3;
+    const int first_row = work.first_row + wg * WG_ROWS, start = work.kv_len - work.q_len;
+    const u32 queries = shared + (slot * 2 + wg) * Q_BYTES;
     float o[64], s[64];  // [column / 8][row g | g + 8][column 2t, 2t + 1], of 16 rows a warp
     u32 p[32];           // weights, the A operand of 8 products
     float row_max[2] = {MINUS_INFINITY, MINUS_INFINITY}, row_sum[2] = {0, 0}, shrink[2];
@@ -241,11 +289,13 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Tile& tile, u
     const int all_see = start + first_row / a.group + 1;  // keys that the first row sees
     const int position[2] = {start + (first_row + warp * 16 + g) / a.group, start + (first_row + warp * 16 + g + 8) / a.group};
     const u64 q_matrix = descriptor(queries, 0), k_matrix = descriptor(shared + KEYS, 0), v_matrix = descriptor(shared + VALUES, KV_HALF);
-    const u32 full_keys = shared + BARRIERS, full_values = full_keys + STAGES * 8;
-    const u32 empty_keys = full_values + STAGES * 8, empty_values = empty_keys + STAGES * 8;
 
+    auto wait = [&](u32 full, int j) { barrier_wait(shared + full + (filled + j) % STAGES * 8, (filled + j) / STAGES & 1); };
+    auto release = [&](u32 empty, int j) {
+        if (lane == 0) barrier_arrive(shared + empty + (filled + j) % STAGES * 8);
+    };
     auto begin_scores = [&](int j) {
-        const u64 keys = k_matrix + (j % STAGES) * (KV_BYTES >> 4);
+        const u64 keys = k_matrix + (filled + j) % STAGES * (KV_BYTES >> 4);
         wgmma_begin();
         wgmma_shared<0>(s, q_matrix, keys);
 #pragma unroll
@@ -254,15 +304,12 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Tile& tile, u
         wgmma_commit();
     };
     auto begin_output = [&](int j) {
-        const u64 values = v_matrix + (j % STAGES) * (KV_BYTES >> 4);
+        const u64 values = v_matrix + (filled + j) % STAGES * (KV_BYTES >> 4);
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < BN / 16; k++)  // 16 tokens are 16 rows
             wgmma_registers(o, p[4 * k], p[4 * k + 1], p[4 * k + 2], p[4 * k + 3], values + k * (16 * ROW_BYTES >> 4));
         wgmma_commit();
-    };
-    auto release = [&](u32 barrier, int j) {
-        if (lane == 0) barrier_arrive(barrier + j % STAGES * 8);
     };
     auto softmax = [&](int j) {  // scores to weights that are yet to be divided by their sum
         if ((j + 1) * BN > all_see) {
@@ -297,35 +344,33 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Tile& tile, u
         for (int i = 0; i < 32; i++) p[i] = pack_bf(s[2 * i], s[2 * i + 1]);
     };
 
-    barrier_wait(full_keys, 0);
+    wait(FULL_KEYS, 0);
     begin_scores(0);
     wgmma_wait<0>();
     pin(s);
-    release(empty_keys, 0);
+    release(EMPTY_KEYS, 0);
     softmax(0);
     pack();
-    if (wg == 0) named_arrive(TURN, 256);  // the first turn
-    for (int j = 1; j < tile.num_tiles; j++) {
-        barrier_wait(full_keys + j % STAGES * 8, j / STAGES & 1);
+    for (int j = 1; j < work.num_tiles; j++) {
+        wait(FULL_KEYS, j);
         named_sync(TURN + wg, 256);
         begin_scores(j);
-        barrier_wait(full_values + (j - 1) % STAGES * 8, (j - 1) / STAGES & 1);
+        wait(FULL_VALUES, j - 1);
         begin_output(j - 1);
         named_arrive(TURN + (wg ^ 1), 256);
         wgmma_wait<1>();
         pin(s);
-        release(empty_keys, j);
+        release(EMPTY_KEYS, j);
         softmax(j);
         wgmma_wait<0>();
         pin(o);
-        release(empty_values, j - 1);
+        release(EMPTY_VALUES, j - 1);
 #pragma unroll
         for (int i = 0; i < 64; i++) o[i] *= shrink[i >> 1 & 1];
         pack();
     }
-    const int last_tile = tile.num_tiles - 1;
-    barrier_wait(full_values + last_tile % STAGES * 8, last_tile / STAGES & 1);
-    begin_output(last_tile);
+    wait(FULL_VALUES, work.num_tiles - 1);
+    begin_output(work.num_tiles - 1);
     float inverse[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -336,6 +381,7 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Tile& tile, u
     }
     wgmma_wait<0>();
     pin(o);
+    release(EMPTY_VALUES, work.num_tiles - 1);
 
     // ---- out through the memory of the queries, each warp its own 16 rows, whole rows at a time
     named_sync(OWN + wg, 128);
@@ -348,37 +394,58 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Tile& tile, u
                          : "memory");
         }
     __syncwarp();
-    bf16* out = a.out + (long long)a.q_start[tile.seq] * a.num_kv_heads * a.group * HD;
+    bf16* out = a.out + (long long)a.q_start[work.seq] * a.num_kv_heads * a.group * HD;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         const int row = warp * 16 + i * 2 + lane / 16, chunk = lane % 16, packed = first_row + row;
-        if (packed > tile.last_row) continue;
-        const int token = packed / a.group, head = tile.kv_head * a.group + packed % a.group;
+        if (packed > work.last_row) continue;
+        const int token = packed / a.group, head = work.kv_head * a.group + packed % a.group;
         *(uint4*)(out + ((long long)token * a.num_kv_heads * a.group + head) * HD + chunk * 8) =
             lds16(queries + (chunk >> 3) * Q_HALF + swizzled(row, chunk & 7));
     }
+    __syncwarp();
+    if (lane == 0) barrier_arrive(shared + EMPTY_SLOT + slot * 8);
 }
 
 extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(const __grid_constant__ WgmmaArgs a) {
     extern __shared__ unsigned char unaligned[];
     const u32 shared = (smem_u32(unaligned) + 1023) / 1024 * 1024;
-    const int wg = threadIdx.x / 128;
+    const int wg = threadIdx.x / 128, num_works = a.num_tiles * a.rest.num_kv_heads;
     if (threadIdx.x == 0) {
 #pragma unroll
-        for (int i = 0; i < 2 * STAGES; i++) {
-            barrier_init(shared + BARRIERS + i * 8, 1);                      // full: the copying lane
-            barrier_init(shared + BARRIERS + (2 * STAGES + i) * 8, 8);       // empty: the computing warps
+        for (int i = 0; i < STAGES; i++) {
+            barrier_init(shared + FULL_KEYS + i * 8, 1);
+            barrier_init(shared + FULL_VALUES + i * 8, 1);
+            barrier_init(shared + EMPTY_KEYS + i * 8, 8);  // the computing warps
+            barrier_init(shared + EMPTY_VALUES + i * 8, 8);
+        }
+#pragma unroll
+        for (int i = 0; i < SLOTS; i++) {
+            barrier_init(shared + FULL_WORK + i * 8, 1);
+            barrier_init(shared + FULL_QUERIES + i * 8, QUERY_COPIERS);
+            barrier_init(shared + EMPTY_SLOT + i * 8, 8);
         }
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
         fence_async();
     }
     __syncthreads();
-    const Tile tile(a.rest);
-    if (wg == 0) {  // 168 registers a thread at the start, as launched: 40 + 2 * 232 = 3 * 168
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-        if (threadIdx.x < 32) fill_ring(a, tile, shared, threadIdx.x);
+    if (wg == 0) {  // 168 registers a thread at the start, as launched: 72 + 2 * 216 = 3 * 168
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
+        const int warp = threadIdx.x / 32;
+        if (warp == 0) take_work(a, shared, num_works, threadIdx.x);
+        else if (warp <= 2) copy_queries(a.rest, shared, num_works, threadIdx.x - 32);
     } else {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-        attend(a.rest, tile, shared, wg - 1);
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
+        if (wg == 1) named_arrive(TURN, 256);  // the first turn is its own
+        for (int i = 0, filled = 0;; i++) {
+            const int slot = i % SLOTS;
+            barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);
+            const int number = load(shared + WORK + slot * 4);
+            if (number >= num_works) break;
+            const Work work(a.rest, number);
+            barrier_wait(shared + FULL_QUERIES + slot * 8, i / SLOTS & 1);
+            attend(a.rest, work, shared, slot, filled, wg - 1);
+            filled += work.num_tiles;
+        }
     }
 }

@@ -121,6 +121,7 @@ struct PrefillArgs {
 struct WgmmaArgs {
     cache: sys::CUtensorMap,
     rest: PrefillArgs,
+    num_tiles: i32,
 }
 
 /// Writes the attention of the `sequences`' rows to `out`, `[row][head][head_len]`. The queries are normalised, rotated and
@@ -234,7 +235,7 @@ pub fn prefill_attention_by(
             assert_eq!(head_len, 128, "the Hopper kernel has heads of 128");
             let kernel = device.kernel("prefill_attention_wgmma")?;
             let dispatch = Dispatch {
-                grid,
+                grid: [grid[0].min(device.num_sms()), 1, 1],
                 threads: 384,
                 shared_bytes: WGMMA_SHARED_BYTES,
                 overlaps: false,
@@ -242,6 +243,7 @@ pub fn prefill_attention_by(
             let args = WgmmaArgs {
                 cache: boxes_of_a_page(cache, head_len)?,
                 rest: args,
+                num_tiles: (sequences.tiles.len() / 2) as i32,
             };
             // SAFETY: as above.
             unsafe { device.launch(&kernel, dispatch, &args) }
@@ -249,8 +251,8 @@ pub fn prefill_attention_by(
     }
 }
 
-/// Queries and two stages of keys and values, 128 rows each, and the barriers; the kernel aligns itself to 1024 bytes.
-const WGMMA_SHARED_BYTES: u32 = 5 * 128 * 128 * 2 + 1024 + 128;
+/// Two slots of queries and two stages of keys and values, 128 rows each, and the barriers; the kernel aligns itself to 1024 bytes.
+const WGMMA_SHARED_BYTES: u32 = 6 * 128 * 128 * 2 + 1024 + 128;
 
 /// The cache as rows of one head, of which a copy takes half a row of each token of a page: 128 bytes is what a swizzled row holds.
 #[allow(unsafe_code, reason = "asks the driver to encode a tensor map")]
