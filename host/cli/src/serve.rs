@@ -3,15 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::Arc,
-    thread::{JoinHandle, available_parallelism},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use engine::{
-    Caching, ComputeThread, EngineConfig, EngineHandle, Overlap, Scheduling, runner::StepError,
-};
-use model::CpuRunner;
+use engine::{Caching, EngineConfig, EngineHandle, Event, Overlap, Request, Scheduling};
+use model::cuda::Summary;
 use sandbox::{AotCache, Limits, Loader, Sandbox};
 use server::{ApiKeys, App, Settings};
 use tokio::{
@@ -22,7 +19,8 @@ use tokio::{
 
 use crate::{
     args::{SchedulingPolicy, ServeArgs},
-    plugins, wire,
+    plugins,
+    wire::{EngineThread, Loaded, StepLimits, num_constraint_threads},
 };
 
 /// The engine's thread ended by a fault of the model runner; only a new process can serve again.
@@ -30,20 +28,13 @@ use crate::{
 #[error("{0}; restart the process")]
 pub(crate) struct EngineBroke(String);
 
-type EngineThread = JoinHandle<Result<(), StepError>>;
-
 /// What shells expect of a process that Ctrl-C ended: 128 and the signal's number.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Loads everything, says where it listens, and serves until SIGTERM or Ctrl-C.
 pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
+    let started = Instant::now();
     let args = Arc::<ServeArgs>::from(args);
-    anyhow::ensure!(
-        args.max_num_batched_tokens >= args.max_num_seqs,
-        "--max-num-batched-tokens ({}) must be at least --max-num-seqs ({}): every running sequence takes a token a step",
-        args.max_num_batched_tokens,
-        args.max_num_seqs,
-    );
     anyhow::ensure!(
         args.speculative.is_none() || args.async_scheduling != Some(true),
         "--speculative and --async-scheduling exclude each other: guesses are made from tokens that have been read",
@@ -61,21 +52,28 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     let load_model = tokio::task::spawn_blocking({
         let args = args.clone();
         move || {
-            let path = wire::find_model(args.model.as_deref())?;
-            let loaded = wire::load_model(&path, &args)?;
-            let served = wire::served_model(&loaded)?;
-            anyhow::Ok((loaded, served))
+            let (loaded, limits) = Loaded::open(&args.model)?;
+            let served = loaded.served()?;
+            anyhow::Ok((loaded, limits, served))
         }
     });
     let load_model = async { load_model.await.context("loading the model stopped")? };
-    let ((loaded, served), plugins) = tokio::try_join!(
-        load_model,
-        plugins::load(&loader, args.plugins.as_deref(), shaper_config(&args))
-    )?;
+    let load_plugins = async {
+        let plugins = plugins::load(&loader, args.plugins.as_deref(), shaper_config(&args)).await?;
+        anyhow::Ok((plugins, started.elapsed()))
+    };
+    let ((loaded, limits, served), (plugins, plugins_ready)) =
+        tokio::try_join!(load_model, load_plugins)?;
 
     let names = served_names(&args);
-    let root = loaded.path.display().to_string();
-    let (engine, engine_thread) = start_engine(loaded.runner, engine_config(&args, root.clone()));
+    let root = loaded.path().display().to_string();
+    if let Some(summary) = loaded.summary() {
+        announce_gpu(summary, plugins_ready);
+    }
+    let config = engine_config(&args, limits, loaded.overlaps(), root.clone());
+    let (engine, engine_thread) = loaded.start(config);
+    first_token(&engine).await?;
+    eprintln!("first token after {:.2} s", started.elapsed().as_secs_f64());
     let settings = Settings {
         api_keys: ApiKeys::new(args.api_key.clone()),
         max_body_bytes: args.max_body_bytes,
@@ -122,10 +120,15 @@ async fn serve_until_told(
     }
 }
 
-fn engine_config(args: &ServeArgs, model: String) -> EngineConfig {
+fn engine_config(
+    args: &ServeArgs,
+    limits: StepLimits,
+    overlaps: Overlap,
+    model: String,
+) -> EngineConfig {
     EngineConfig {
-        max_num_seqs: args.max_num_seqs.into(),
-        max_num_batched_tokens: args.max_num_batched_tokens.into(),
+        max_num_seqs: limits.max_num_seqs,
+        max_num_batched_tokens: limits.max_num_batched_tokens,
         max_num_queued_reqs: args.max_num_queued_reqs,
         scheduling: match args.scheduling_policy {
             SchedulingPolicy::Fcfs => Scheduling::Fcfs,
@@ -137,25 +140,56 @@ fn engine_config(args: &ServeArgs, model: String) -> EngineConfig {
         },
         overlap: match args.async_scheduling {
             Some(true) => Overlap::On,
-            Some(false) | None => Overlap::Off,
+            Some(false) => Overlap::Off,
+            None => overlaps,
         },
         num_draft_tokens: args.speculative.unwrap_or(0),
-        num_constraint_threads: available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        num_constraint_threads: num_constraint_threads(),
         model,
     }
 }
 
-/// The CPU's runner computes where it is called, so it gets a thread of its own where planning is to overlap.
-fn start_engine(runner: CpuRunner, config: EngineConfig) -> (EngineHandle, EngineThread) {
-    match config.overlap {
-        Overlap::On => EngineHandle::start(ComputeThread::start(runner), config),
-        Overlap::Off => EngineHandle::start(runner, config),
+/// Generates a token, so that the first request does not wait for what a library or the driver puts off to its first use, and a
+/// model that cannot compute is known before clients come.
+async fn first_token(engine: &EngineHandle) -> Result<()> {
+    let request = Request {
+        prompt: vec![0],
+        max_tokens: 1,
+        ..Request::default()
+    };
+    let mut generation = engine
+        .submit(request, 1)
+        .context("cannot generate a first token")?
+        .remove(0);
+    let mut events = Vec::new();
+    while generation.next(&mut events).await {}
+    for event in events {
+        if let Event::Failed(error) = event {
+            return Err(anyhow::Error::from(error).context("cannot generate a first token"));
+        }
     }
+    Ok(())
+}
+
+/// What is where, and what took how long.
+fn announce_gpu(summary: &Summary, plugins_ready: Duration) {
+    eprintln!("{}: {}", summary.device, summary.memory);
+    let phases = summary
+        .phases
+        .iter()
+        .map(|(phase, took)| format!("{phase} {:.2} s", took.as_secs_f64()));
+    eprintln!(
+        "plugins {:.2} s (beside the rest), {}",
+        plugins_ready.as_secs_f64(),
+        phases.collect::<Vec<_>>().join(", ")
+    );
 }
 
 /// A router's and a template's instance live as long as their request, and shapers come and go.
 fn limits(args: &ServeArgs) -> Limits {
-    let requests = usize::from(args.max_num_seqs) + args.max_num_queued_reqs;
+    // The greater of the defaults: an instance more costs nothing before it is used.
+    let max_num_seqs = args.model.max_num_seqs.map_or(256, usize::from);
+    let requests = max_num_seqs + args.max_num_queued_reqs;
     Limits {
         max_instances: u32::try_from(2 * requests + 64)
             .unwrap_or(u32::MAX)
@@ -168,13 +202,14 @@ fn limits(args: &ServeArgs) -> Limits {
 fn shaper_config(args: &ServeArgs) -> plugins::Settings {
     let settings = args
         .model
+        .model
         .is_none()
         .then(|| ("default_max_tokens".into(), 256.into()));
     settings.into_iter().collect()
 }
 
 fn served_names(args: &ServeArgs) -> Vec<String> {
-    match (&args.served_model_name[..], &args.model) {
+    match (&args.served_model_name[..], &args.model.model) {
         ([], None) => vec!["demo".into()],
         ([], Some(path)) => vec![path.display().to_string()],
         (names, _) => names.to_vec(),

@@ -8,7 +8,15 @@ use cargo_metadata::MetadataCommand;
 const ALLOWED: [(&str, &[&str]); 8] = [
     (
         "host",
-        &["server", "sandbox", "model", "engine", "text", "benchmark"],
+        &[
+            "server",
+            "sandbox",
+            "model",
+            "engine",
+            "kernels",
+            "text",
+            "benchmark",
+        ],
     ),
     ("server", &["sandbox", "engine", "text"]),
     ("model", &["engine", "kernels"]),

@@ -20,6 +20,9 @@ mod pinned;
 pub mod prefill_attention;
 pub mod sampling;
 
+/// Tokens whose keys and values one page of the cache holds.
+pub const PAGE_LEN: usize = 32;
+
 pub use buffer::{Buffer, Plain, View};
 pub use device::{Device, Dispatch, Kernel};
 pub use error::CudaError;

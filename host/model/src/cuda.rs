@@ -16,5 +16,5 @@ mod slots;
 mod weights;
 
 pub use memory::MemoryPlan;
-pub use open::{OpenError, Summary, open};
+pub use open::{OpenError, Summary, check_support, is_present, open};
 pub use runner::CudaRunner;

@@ -20,3 +20,8 @@ pub use files::ModelFiles;
 pub use open::{KvMemory, LoadFormat, LoadedModel, OpenOptions, open};
 pub use runner::{CpuRunner, Input, Positions};
 pub use tokenizer::{GgufVocab, TokenizerSource};
+
+/// The instruction set that the CPU runner uses here.
+pub fn instruction_set() -> &'static str {
+    kernels::Isa::detect().name()
+}

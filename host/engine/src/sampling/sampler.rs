@@ -2,11 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{
-    ChosenToken, Logprobs, SamplingParams,
-    choose::choose,
-    penalties::Occurrences,
-};
+use super::{ChosenToken, Logprobs, SamplingParams, choose::choose, penalties::Occurrences};
 use crate::{constraint::TokenMask, runner::TokenId};
 
 /// Chooses the tokens of one sequence, one after the other.

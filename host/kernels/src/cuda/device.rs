@@ -50,6 +50,11 @@ pub struct Dispatch {
 }
 
 impl Device {
+    /// Whether there is a driver and it finds a card.
+    pub fn is_present() -> bool {
+        Libraries::find().driver && CudaContext::device_count().is_ok_and(|count| count > 0)
+    }
+
     /// Opens the first GPU and loads the kernels. The calling thread becomes one that can use it.
     #[allow(unsafe_code, reason = "turns off a feature of the bindings")]
     pub fn open() -> Result<Self, CudaError> {
@@ -304,7 +309,12 @@ impl Device {
     /// # Panics
     /// If they do not fit.
     #[allow(unsafe_code, reason = "copies")]
-    pub fn receive<T: Plain>(&self, from: View<'_, T>, to: &mut Pinned<T>, first: usize) -> Result<(), CudaError> {
+    pub fn receive<T: Plain>(
+        &self,
+        from: View<'_, T>,
+        to: &mut Pinned<T>,
+        first: usize,
+    ) -> Result<(), CudaError> {
         let to = &mut to.as_mut_slice()[first..first + from.len()];
         // SAFETY: as in `send`.
         Ok(unsafe { result::memcpy_dtoh_async(to, from.ptr(), self.stream.cu_stream()) }?)

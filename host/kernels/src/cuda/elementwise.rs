@@ -208,6 +208,11 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// Query heads of a key head.
+    pub fn group_len(&self) -> usize {
+        self.num_heads / self.num_kv_heads
+    }
+
     /// Numbers of one token's query, key and value.
     pub fn qkv_len(&self) -> usize {
         (self.num_heads + 2 * self.num_kv_heads) * self.head_len
@@ -346,4 +351,44 @@ pub fn noise(device: &Device, out: View<'_, bf16>, seed: u64, width: f32) -> Res
     };
     // SAFETY: the layout is `NoiseArgs` of elementwise.cu; it writes `len` numbers.
     unsafe { device.launch(&device.kernel("noise")?, dispatch, &args) }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ReadArgs {
+    input: u64,
+    len: u64,
+    out: u64,
+}
+
+/// Bytes a second that a kernel reads which does nothing else: what others are compared with. Takes 4 GiB, or half of what is free.
+#[allow(unsafe_code, reason = "launches a kernel")]
+pub fn read_bandwidth(device: &Device) -> Result<f64, CudaError> {
+    let bytes = (4u64 << 30).min(device.memory()?.0 / 2) as usize & !0xfff;
+    let (input, out) = (
+        device.zeros::<u8>("a bandwidth test", bytes)?,
+        device.zeros::<u32>("a bandwidth test", 1)?,
+    );
+    noise(device, input.view().cast(), 1, 1.0)?;
+    let args = ReadArgs {
+        input: input.view().ptr(),
+        len: bytes as u64 / 16,
+        out: out.view().ptr(),
+    };
+    let dispatch = Dispatch {
+        grid: [4 * device.num_sms(), 1, 1],
+        threads: 512,
+        shared_bytes: 0,
+        overlaps: false,
+    };
+    let kernel = device.kernel("read_all")?;
+    let mut times = Vec::new();
+    for _ in 0..12 {
+        let begin = device.timed_event()?;
+        // SAFETY: the layout is `ReadArgs` of elementwise.cu; it reads `len` pieces and may write one word.
+        unsafe { device.launch(&kernel, dispatch, &args) }?;
+        times.push(begin.elapsed_ms(&device.timed_event()?)?);
+    }
+    times.sort_by(f32::total_cmp);
+    Ok(bytes as f64 / f64::from(times[times.len() / 2]) * 1e3)
 }

@@ -317,6 +317,21 @@ impl SkinnyGemm {
         })
     }
 
+    /// Bytes on the device that [`SkinnyGemm::new`] takes for these shapes.
+    pub fn byte_len(shapes: &[(usize, usize)]) -> usize {
+        let partials = shapes
+            .iter()
+            .map(|&(n, k)| num_splits(n, k) * n * MAX_ROWS)
+            .max()
+            .unwrap_or(0);
+        let arrivals = shapes
+            .iter()
+            .map(|&(n, _)| n / TILE_ROWS)
+            .max()
+            .unwrap_or(0);
+        4 * (partials + arrivals)
+    }
+
     /// Computes x · Wᵀ for the first `num_rows` rows of x, and what `epilogue` says of it.
     ///
     /// # Panics

@@ -8,7 +8,10 @@ use kernels::cuda::{
     Buffer, CudaError, Device, View,
     cublas_lt::{LtMatmul, Output, Rows},
     decode_attention::{DecodeAttention, DecodeBatch, QkNorm},
-    elementwise::{NormInput, QkNorms, SUM_COLS, TokenPlaces, TokenSource, embed, qk_norm_rope, rms_norm, rope_table, silu_mul},
+    elementwise::{
+        NormInput, QkNorms, SUM_COLS, TokenPlaces, TokenSource, embed, qk_norm_rope, rms_norm,
+        rope_table, silu_mul,
+    },
     gemm::{self, Epilogue, RowScale, SkinnyGemm},
     prefill_attention::{self, Sequences, prefill_attention},
 };
@@ -128,7 +131,12 @@ pub(super) struct ExtendBatch<'a> {
 }
 
 impl Forward {
-    pub(super) fn new(device: &Device, weights: DeviceWeights, cache: Buffer<bf16>, capacity: Capacity) -> Result<Self, CudaError> {
+    pub(super) fn new(
+        device: &Device,
+        weights: DeviceWeights,
+        cache: Buffer<bf16>,
+        capacity: Capacity,
+    ) -> Result<Self, CudaError> {
         let config = &weights.config;
         let lens = ScratchLens::new(config, capacity);
         let scratch = Scratch {
@@ -142,21 +150,46 @@ impl Forward {
             logits: device.zeros("logits", lens.logits)?,
         };
         let frequencies = device.upload("rope frequencies", &config.rope_frequencies)?;
-        let rope = device.zeros("cosines and sines", capacity.num_positions * config.head_len)?;
+        let rope = device.zeros(
+            "cosines and sines",
+            capacity.num_positions * config.head_len,
+        )?;
         rope_table(device, frequencies.view(), rope.view())?;
         device.synchronize()?;
         let gemm = SkinnyGemm::new(device, &product_shapes(config))?;
-        let decode_attention = DecodeAttention::new(device, capacity.num_rows, config.num_heads, config.num_kv_heads, config.head_len)?;
-        Ok(Self { cache, rope, scratch, gemm, matmul: LtMatmul::new(device)?, decode_attention, weights })
+        let decode_attention = DecodeAttention::new(
+            device,
+            capacity.num_rows,
+            config.num_heads,
+            config.num_kv_heads,
+            config.head_len,
+        )?;
+        Ok(Self {
+            cache,
+            rope,
+            scratch,
+            gemm,
+            matmul: LtMatmul::new(device)?,
+            decode_attention,
+            weights,
+        })
     }
 
     /// The logits of rows `0..num_rows` of the last pass: `[num_rows][vocab]`.
     pub(super) fn logits(&self, num_rows: usize) -> View<'_, f32> {
-        self.scratch.logits.view().slice(0, num_rows * self.weights.config.vocab_len)
+        self.scratch
+            .logits
+            .view()
+            .slice(0, num_rows * self.weights.config.vocab_len)
     }
 
     /// Computes one token of each row, and leaves the logits after it.
-    pub(super) fn decode(&self, device: &Device, tokens: TokenSource<'_>, batch: &DecodeRows<'_>) -> Result<(), CudaError> {
+    pub(super) fn decode(
+        &self,
+        device: &Device,
+        tokens: TokenSource<'_>,
+        batch: &DecodeRows<'_>,
+    ) -> Result<(), CudaError> {
         let batch = DecodeBatch {
             len: batch.len,
             page_start: batch.page_start,
@@ -171,35 +204,137 @@ impl Forward {
         }
     }
 
-    fn decode_narrow(&self, device: &Device, tokens: TokenSource<'_>, batch: &DecodeBatch<'_>) -> Result<(), CudaError> {
-        let Self { weights, scratch: s, gemm, .. } = self;
+    fn decode_narrow(
+        &self,
+        device: &Device,
+        tokens: TokenSource<'_>,
+        batch: &DecodeBatch<'_>,
+    ) -> Result<(), CudaError> {
+        let Self {
+            weights,
+            scratch: s,
+            gemm,
+            ..
+        } = self;
         let (config, layout) = (&weights.config, &weights.layout);
         let (m, eps, hidden) = (batch.num_rows, config.rms_eps, config.hidden_len);
-        let (residual, x, sums) = (s.residual.view().slice(0, m * hidden), s.x.view().slice(0, m * hidden), s.sums.view().slice(0, m * hidden / SUM_COLS));
-        let (qkv, attended) = (s.qkv.view().slice(0, m * config.qkv_len()), s.attended.view().slice(0, m * config.num_heads * config.head_len));
+        let (residual, x, sums) = (
+            s.residual.view().slice(0, m * hidden),
+            s.x.view().slice(0, m * hidden),
+            s.sums.view().slice(0, m * hidden / SUM_COLS),
+        );
+        let (qkv, attended) = (
+            s.qkv.view().slice(0, m * config.qkv_len()),
+            s.attended
+                .view()
+                .slice(0, m * config.num_heads * config.head_len),
+        );
         let gated = s.gated.view().slice(0, m * config.ffn_len);
         let scale = Some(RowScale { sums, eps });
-        let add = |norm| Epilogue::Residual { residual, norm_weight: weights.vector(norm), out: x, sums_out: sums };
+        let add = |norm| Epilogue::Residual {
+            residual,
+            norm_weight: weights.vector(norm),
+            out: x,
+            sums_out: sums,
+        };
 
-        let first = NormInput { weight: weights.vector(layout.layers[0].attention_norm), out: x, sums };
-        embed(device, weights.matrix(layout.embedding).view, tokens, hidden, residual, Some(first))?;
+        let first = NormInput {
+            weight: weights.vector(layout.layers[0].attention_norm),
+            out: x,
+            sums,
+        };
+        embed(
+            device,
+            weights.matrix(layout.embedding).view,
+            tokens,
+            hidden,
+            residual,
+            Some(first),
+        )?;
         for (index, layer) in layout.layers.iter().enumerate() {
-            gemm.launch(device, &weights.matrix(layer.qkv), x, m, scale, Epilogue::Store { out: qkv })?;
-            self.decode_attention.launch(device, qkv, self.layer_cache(index), self.qk_norm(layer), batch, attended)?;
-            gemm.launch(device, &weights.matrix(layer.output), attended, m, None, add(layer.ffn_norm))?;
-            gemm.launch(device, &weights.matrix(layer.gate_up), x, m, scale, Epilogue::SiluMul { out: gated })?;
-            let next_norm = layout.layers.get(index + 1).map_or(layout.final_norm, |next| next.attention_norm);
-            gemm.launch(device, &weights.matrix(layer.down), gated, m, None, add(next_norm))?;
+            gemm.launch(
+                device,
+                &weights.matrix(layer.qkv),
+                x,
+                m,
+                scale,
+                Epilogue::Store { out: qkv },
+            )?;
+            self.decode_attention.launch(
+                device,
+                qkv,
+                self.layer_cache(index),
+                self.qk_norm(layer),
+                batch,
+                attended,
+            )?;
+            gemm.launch(
+                device,
+                &weights.matrix(layer.output),
+                attended,
+                m,
+                None,
+                add(layer.ffn_norm),
+            )?;
+            gemm.launch(
+                device,
+                &weights.matrix(layer.gate_up),
+                x,
+                m,
+                scale,
+                Epilogue::SiluMul { out: gated },
+            )?;
+            let next_norm = layout
+                .layers
+                .get(index + 1)
+                .map_or(layout.final_norm, |next| next.attention_norm);
+            gemm.launch(
+                device,
+                &weights.matrix(layer.down),
+                gated,
+                m,
+                None,
+                add(next_norm),
+            )?;
         }
-        gemm.launch(device, &weights.matrix(layout.head), x, m, scale, Epilogue::Logits { out: self.logits(m) })
+        gemm.launch(
+            device,
+            &weights.matrix(layout.head),
+            x,
+            m,
+            scale,
+            Epilogue::Logits {
+                out: self.logits(m),
+            },
+        )
     }
 
-    fn decode_wide(&self, device: &Device, tokens: TokenSource<'_>, batch: &DecodeBatch<'_>) -> Result<(), CudaError> {
+    fn decode_wide(
+        &self,
+        device: &Device,
+        tokens: TokenSource<'_>,
+        batch: &DecodeBatch<'_>,
+    ) -> Result<(), CudaError> {
         let m = batch.num_rows;
-        embed(device, self.weights.matrix(self.weights.layout.embedding).view, tokens, self.weights.config.hidden_len, self.scratch.residual.view(), None)?;
-        let attend = |index: usize, layer: &LayerPlaces, qkv: View<'_, bf16>, attended: View<'_, bf16>| {
-            self.decode_attention.launch(device, qkv, self.layer_cache(index), self.qk_norm(layer), batch, attended)
-        };
+        embed(
+            device,
+            self.weights.matrix(self.weights.layout.embedding).view,
+            tokens,
+            self.weights.config.hidden_len,
+            self.scratch.residual.view(),
+            None,
+        )?;
+        let attend =
+            |index: usize, layer: &LayerPlaces, qkv: View<'_, bf16>, attended: View<'_, bf16>| {
+                self.decode_attention.launch(
+                    device,
+                    qkv,
+                    self.layer_cache(index),
+                    self.qk_norm(layer),
+                    batch,
+                    attended,
+                )
+            };
         self.wide_layers(device, m, Rows::Batch, attend)?;
         self.head(device, None, m, Rows::Batch)
     }
@@ -208,19 +343,54 @@ impl Forward {
     pub(super) fn extend(&self, device: &Device, batch: &ExtendBatch<'_>) -> Result<(), CudaError> {
         let Self { weights, .. } = self;
         let (config, t) = (&weights.config, batch.num_tokens);
-        embed(device, weights.matrix(weights.layout.embedding).view, batch.tokens, config.hidden_len, self.scratch.residual.view(), None)?;
-        let attend = |index: usize, layer: &LayerPlaces, qkv: View<'_, bf16>, attended: View<'_, bf16>| {
-            let norms = layer.qk_norms.map(|[q, k]| QkNorms { q: weights.vector(q), k: weights.vector(k), eps: config.rms_eps });
-            let cache = self.layer_cache(index);
-            qk_norm_rope(device, qkv, weights.heads(), norms, self.rope.view(), batch.places, cache)?;
-            let heads = prefill_attention::Heads { num_heads: config.num_heads, num_kv_heads: config.num_kv_heads, head_len: config.head_len };
-            prefill_attention(device, heads, (qkv, config.qkv_len()), cache, &batch.sequences, attended)
-        };
+        embed(
+            device,
+            weights.matrix(weights.layout.embedding).view,
+            batch.tokens,
+            config.hidden_len,
+            self.scratch.residual.view(),
+            None,
+        )?;
+        let attend =
+            |index: usize, layer: &LayerPlaces, qkv: View<'_, bf16>, attended: View<'_, bf16>| {
+                let norms = layer.qk_norms.map(|[q, k]| QkNorms {
+                    q: weights.vector(q),
+                    k: weights.vector(k),
+                    eps: config.rms_eps,
+                });
+                let cache = self.layer_cache(index);
+                qk_norm_rope(
+                    device,
+                    qkv,
+                    weights.heads(),
+                    norms,
+                    self.rope.view(),
+                    batch.places,
+                    cache,
+                )?;
+                let heads = prefill_attention::Heads {
+                    num_heads: config.num_heads,
+                    num_kv_heads: config.num_kv_heads,
+                    head_len: config.head_len,
+                };
+                prefill_attention(
+                    device,
+                    heads,
+                    (qkv, config.qkv_len()),
+                    cache,
+                    &batch.sequences,
+                    attended,
+                )
+            };
         self.wide_layers(device, padded_len(t), Rows::Prompt, attend)
     }
 
     /// The logits of these rows of the last extension, `rows.len()` of them.
-    pub(super) fn extend_logits(&self, device: &Device, rows: View<'_, i32>) -> Result<(), CudaError> {
+    pub(super) fn extend_logits(
+        &self,
+        device: &Device,
+        rows: View<'_, i32>,
+    ) -> Result<(), CudaError> {
         self.head(device, Some(rows), rows.len(), Rows::Prompt)
     }
 
@@ -232,33 +402,122 @@ impl Forward {
         rows: Rows,
         attend: impl Fn(usize, &LayerPlaces, View<'_, bf16>, View<'_, bf16>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        let Self { weights, scratch: s, matmul, .. } = self;
+        let Self {
+            weights,
+            scratch: s,
+            matmul,
+            ..
+        } = self;
         let (config, eps) = (&weights.config, weights.config.rms_eps);
-        let (residual, x) = (s.residual.view().slice(0, m * config.hidden_len), s.x.view().slice(0, m * config.hidden_len));
-        let (qkv, attended) = (s.qkv.view().slice(0, m * config.qkv_len()), s.attended.view().slice(0, m * config.num_heads * config.head_len));
-        let (gate_up, gated) = (s.gate_up.view().slice(0, m * 2 * config.ffn_len), s.gated.view().slice(0, m * config.ffn_len));
+        let (residual, x) = (
+            s.residual.view().slice(0, m * config.hidden_len),
+            s.x.view().slice(0, m * config.hidden_len),
+        );
+        let (qkv, attended) = (
+            s.qkv.view().slice(0, m * config.qkv_len()),
+            s.attended
+                .view()
+                .slice(0, m * config.num_heads * config.head_len),
+        );
+        let (gate_up, gated) = (
+            s.gate_up.view().slice(0, m * 2 * config.ffn_len),
+            s.gated.view().slice(0, m * config.ffn_len),
+        );
         for (index, layer) in weights.layout.layers.iter().enumerate() {
-            rms_norm(device, residual, None, m, weights.vector(layer.attention_norm), eps, x)?;
-            matmul.launch(device, &weights.matrix(layer.qkv), x, m, rows, Output::Store(qkv))?;
+            rms_norm(
+                device,
+                residual,
+                None,
+                m,
+                weights.vector(layer.attention_norm),
+                eps,
+                x,
+            )?;
+            matmul.launch(
+                device,
+                &weights.matrix(layer.qkv),
+                x,
+                m,
+                rows,
+                Output::Store(qkv),
+            )?;
             attend(index, layer, qkv, attended)?;
-            matmul.launch(device, &weights.matrix(layer.output), attended, m, rows, Output::Add(residual))?;
-            rms_norm(device, residual, None, m, weights.vector(layer.ffn_norm), eps, x)?;
-            matmul.launch(device, &weights.matrix(layer.gate_up), x, m, rows, Output::Store(gate_up))?;
+            matmul.launch(
+                device,
+                &weights.matrix(layer.output),
+                attended,
+                m,
+                rows,
+                Output::Add(residual),
+            )?;
+            rms_norm(
+                device,
+                residual,
+                None,
+                m,
+                weights.vector(layer.ffn_norm),
+                eps,
+                x,
+            )?;
+            matmul.launch(
+                device,
+                &weights.matrix(layer.gate_up),
+                x,
+                m,
+                rows,
+                Output::Store(gate_up),
+            )?;
             silu_mul(device, gate_up, m, config.ffn_len, gated)?;
-            matmul.launch(device, &weights.matrix(layer.down), gated, m, rows, Output::Add(residual))?;
+            matmul.launch(
+                device,
+                &weights.matrix(layer.down),
+                gated,
+                m,
+                rows,
+                Output::Add(residual),
+            )?;
         }
         Ok(())
     }
 
     /// The final norm and the head over some rows of the residual stream: `rows`, or the first `m`.
-    fn head(&self, device: &Device, rows: Option<View<'_, i32>>, m: usize, kind: Rows) -> Result<(), CudaError> {
-        let Self { weights, scratch: s, .. } = self;
+    fn head(
+        &self,
+        device: &Device,
+        rows: Option<View<'_, i32>>,
+        m: usize,
+        kind: Rows,
+    ) -> Result<(), CudaError> {
+        let Self {
+            weights,
+            scratch: s,
+            ..
+        } = self;
         let x = s.x.view().slice(0, m * weights.config.hidden_len);
-        rms_norm(device, s.residual.view(), rows, m, weights.vector(weights.layout.final_norm), weights.config.rms_eps, x)?;
+        rms_norm(
+            device,
+            s.residual.view(),
+            rows,
+            m,
+            weights.vector(weights.layout.final_norm),
+            weights.config.rms_eps,
+            x,
+        )?;
         let head = weights.matrix(weights.layout.head);
         match m {
-            0..=NARROW_ROWS => self.gemm.launch(device, &head, x, m, None, Epilogue::Logits { out: self.logits(m) }),
-            _ => self.matmul.launch(device, &head, x, m, kind, Output::Logits(self.logits(m))),
+            0..=NARROW_ROWS => self.gemm.launch(
+                device,
+                &head,
+                x,
+                m,
+                None,
+                Epilogue::Logits {
+                    out: self.logits(m),
+                },
+            ),
+            _ => self
+                .matmul
+                .launch(device, &head, x, m, kind, Output::Logits(self.logits(m))),
         }
     }
 
@@ -269,7 +528,11 @@ impl Forward {
 
     fn qk_norm(&self, layer: &LayerPlaces) -> Option<QkNorm<'_>> {
         let eps = self.weights.config.rms_eps;
-        layer.qk_norms.map(|[q, k]| QkNorm { q: self.weights.vector(q), k: self.weights.vector(k), eps })
+        layer.qk_norms.map(|[q, k]| QkNorm {
+            q: self.weights.vector(q),
+            k: self.weights.vector(k),
+            eps,
+        })
     }
 }
 

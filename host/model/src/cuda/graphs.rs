@@ -21,7 +21,11 @@ pub(super) struct Graphs(BTreeMap<Shape, Graph>);
 
 impl Graphs {
     /// Launches the graph of this shape, recording `work` first if there is none.
-    pub(super) fn launch(&mut self, shape: Shape, record: impl FnOnce() -> Result<Graph, CudaError>) -> Result<(), CudaError> {
+    pub(super) fn launch(
+        &mut self,
+        shape: Shape,
+        record: impl FnOnce() -> Result<Graph, CudaError>,
+    ) -> Result<(), CudaError> {
         if !self.0.contains_key(&shape) {
             self.0.insert(shape, record()?);
         }
@@ -31,10 +35,6 @@ impl Graphs {
     /// Forgets all: what they read from has moved.
     pub(super) fn clear(&mut self) {
         self.0.clear();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
     }
 }
 

@@ -31,12 +31,17 @@ impl Words {
     pub(super) fn put(&mut self, words: impl IntoIterator<Item = u32>) -> Section {
         let start = self.0.len();
         self.0.extend(words);
-        Section { start, len: self.0.len() - start }
+        Section {
+            start,
+            len: self.0.len() - start,
+        }
     }
 
     /// Numbers from 0 to `i32::MAX`.
     pub(super) fn put_counts(&mut self, counts: impl IntoIterator<Item = usize>) -> Section {
-        self.put(counts.into_iter().map(|count| u32::try_from(count).expect("a model's and a cache's counts are below 2^31")))
+        self.put(counts.into_iter().map(|count| {
+            u32::try_from(count).expect("a model's and a cache's counts are below 2^31")
+        }))
     }
 
     /// Makes the next section begin at a multiple of 8 bytes, and returns where.
@@ -75,8 +80,17 @@ impl Inputs {
     }
 
     fn with_capacity(device: &Device, capacity: usize) -> Result<Self, CudaError> {
-        let stage = || Ok::<_, CudaError>(Stage { words: device.pinned(capacity)?, copied: None });
-        Ok(Self { device_words: device.zeros("the inputs of a step", capacity)?, stages: [stage()?, stage()?, stage()?], turn: 0 })
+        let stage = || {
+            Ok::<_, CudaError>(Stage {
+                words: device.pinned(capacity)?,
+                copied: None,
+            })
+        };
+        Ok(Self {
+            device_words: device.zeros("the inputs of a step", capacity)?,
+            stages: [stage()?, stage()?, stage()?],
+            turn: 0,
+        })
     }
 
     /// Whether so many words need another allocation, which moves everything: graphs that read from here are worth nothing then.
@@ -98,13 +112,21 @@ impl Inputs {
             copied.wait()?;
         }
         stage.words.as_mut_slice()[..words.0.len()].copy_from_slice(&words.0);
-        device.send(&stage.words, self.device_words.view().slice(0, words.0.len()))?;
+        device.send(
+            &stage.words,
+            self.device_words.view().slice(0, words.0.len()),
+        )?;
         stage.copied = Some(device.event()?);
         Ok(())
     }
 
     /// Copies part of the words again when the work before it is done, after `fill` has written to it.
-    pub(super) fn fill_and_send(&mut self, device: &Device, section: Section, fill: impl FnOnce(&mut [u32]) + Send + 'static) -> Result<(), CudaError> {
+    pub(super) fn fill_and_send(
+        &mut self,
+        device: &Device,
+        section: Section,
+        fill: impl FnOnce(&mut [u32]) + Send + 'static,
+    ) -> Result<(), CudaError> {
         let stage = &mut self.stages[self.turn];
         let to = self.device_words.view().slice(section.start, section.len);
         device.fill_and_send(&mut stage.words, section.start, to, fill)?;
@@ -114,7 +136,10 @@ impl Inputs {
 
     /// The words of a section, as numbers of 4 bytes or pieces of more.
     pub(super) fn view<T: Plain>(&self, section: Section) -> View<'_, T> {
-        self.device_words.view().slice(section.start, section.len).cast()
+        self.device_words
+            .view()
+            .slice(section.start, section.len)
+            .cast()
     }
 
     /// All words from the first on, for what is addressed by its place among them.

@@ -20,15 +20,32 @@ const COPY_LEN: usize = 8 << 20;
 const NUM_READERS: usize = 8;
 
 /// Reads all of a model's tensors into `to`.
-pub(super) fn load(device: &Device, config: &ModelConfig, layout: &Layout, source: &dyn Bf16Tensors, to: &Buffer<bf16>) -> Result<(), OpenError> {
-    let mut copies: Vec<Copy> = layout.pieces(config, source.naming()).into_iter().flat_map(copies).collect();
+pub(super) fn load(
+    device: &Device,
+    config: &ModelConfig,
+    layout: &Layout,
+    source: &dyn Bf16Tensors,
+    to: &Buffer<bf16>,
+) -> Result<(), OpenError> {
+    let mut copies: Vec<Copy> = layout
+        .pieces(config, source.naming())
+        .into_iter()
+        .flat_map(copies)
+        .collect();
     // The last copies should be small, so that the readers end together.
     copies.sort_by_key(|copy| copy.part.len() * copy.piece.cols.max(1));
     let copies = Mutex::new(copies);
     let next = || copies.lock().expect("nobody panics while taking one").pop();
     let read = || -> Result<(), OpenError> {
         device.bind()?;
-        let mut buffers = [device.pinned::<bf16>(COPY_LEN)?, device.pinned::<bf16>(COPY_LEN)?].map(|pinned| Staging { pinned, copied: None });
+        let mut buffers = [
+            device.pinned::<bf16>(COPY_LEN)?,
+            device.pinned::<bf16>(COPY_LEN)?,
+        ]
+        .map(|pinned| Staging {
+            pinned,
+            copied: None,
+        });
         let mut turn = 0;
         while let Some(copy) = next() {
             let staging = &mut buffers[turn % 2];
@@ -42,12 +59,20 @@ pub(super) fn load(device: &Device, config: &ModelConfig, layout: &Layout, sourc
     };
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..NUM_READERS).map(|_| scope.spawn(read)).collect();
-        readers.into_iter().try_for_each(|reader| reader.join().expect("readers return their errors"))
+        readers
+            .into_iter()
+            .try_for_each(|reader| reader.join().expect("readers return their errors"))
     })
 }
 
 /// Fills `to` with seeded noise, and norms with ones.
-pub(super) fn make_up(device: &Device, config: &ModelConfig, layout: &Layout, seed: u64, to: &Buffer<bf16>) -> Result<(), OpenError> {
+pub(super) fn make_up(
+    device: &Device,
+    config: &ModelConfig,
+    layout: &Layout,
+    seed: u64,
+    to: &Buffer<bf16>,
+) -> Result<(), OpenError> {
     for piece in layout.pieces(config, Naming::HuggingFace) {
         let part = to.view().slice(piece.start, piece.rows * piece.cols.max(1));
         if piece.cols == 0 {
@@ -86,8 +111,15 @@ struct Copy {
 fn copies(piece: Piece) -> Vec<Copy> {
     let unit = piece.pairs_of_heads.unwrap_or(1);
     let rows = (COPY_LEN / piece.cols.max(1) / unit * unit).max(unit);
-    let parts = (0..piece.rows).step_by(rows).map(|first| first..(first + rows).min(piece.rows));
-    parts.map(|part| Copy { piece: piece.clone(), part }).collect()
+    let parts = (0..piece.rows)
+        .step_by(rows)
+        .map(|first| first..(first + rows).min(piece.rows));
+    parts
+        .map(|part| Copy {
+            piece: piece.clone(),
+            part,
+        })
+        .collect()
 }
 
 impl Copy {
@@ -100,16 +132,21 @@ impl Copy {
     }
 
     fn read(&self, source: &dyn Bf16Tensors, out: &mut [bf16]) -> Result<(), LoadError> {
-        let Piece { name, rows, cols, .. } = &self.piece;
+        let Piece {
+            name, rows, cols, ..
+        } = &self.piece;
         let out = &mut out[..self.len()];
         if *cols == 0 {
             let vector = source.vector(name, *rows)?;
-            out.iter_mut().zip(&vector[self.part.clone()]).for_each(|(out, number)| *out = bf16::from_f32(*number));
+            out.iter_mut()
+                .zip(&vector[self.part.clone()])
+                .for_each(|(out, number)| *out = bf16::from_f32(*number));
             return Ok(());
         }
         source.bf16_rows(name, [*rows, *cols], self.part.clone(), out)?;
         if let Some(head_len) = self.piece.pairs_of_heads {
-            out.chunks_exact_mut(head_len * cols).for_each(|head| separate_pairs(head, *cols));
+            out.chunks_exact_mut(head_len * cols)
+                .for_each(|head| separate_pairs(head, *cols));
         }
         Ok(())
     }
@@ -119,7 +156,9 @@ impl Copy {
 fn separate_pairs(head: &mut [bf16], cols: usize) {
     let rows: Vec<Vec<bf16>> = head.chunks_exact(cols).map(<[bf16]>::to_vec).collect();
     let ordered = rows.iter().step_by(2).chain(rows.iter().skip(1).step_by(2));
-    head.chunks_exact_mut(cols).zip(ordered).for_each(|(to, from)| to.copy_from_slice(from));
+    head.chunks_exact_mut(cols)
+        .zip(ordered)
+        .for_each(|(to, from)| to.copy_from_slice(from));
 }
 
 #[cfg(test)]
@@ -137,7 +176,13 @@ mod tests {
 
     #[test]
     fn a_tensor_is_copied_in_parts_that_are_whole_heads_and_cover_it_once() {
-        let piece = Piece { name: "q".into(), rows: 4096, cols: 5000, start: 7, pairs_of_heads: Some(128) };
+        let piece = Piece {
+            name: "q".into(),
+            rows: 4096,
+            cols: 5000,
+            start: 7,
+            pairs_of_heads: Some(128),
+        };
         let copies = copies(piece);
         assert!(copies.len() > 1);
         let mut next = 0;

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use kernels::{
-    PAGE_LEN,
-    cuda::{gemm::SkinnyGemm, sampling::Sampler},
-};
+use kernels::cuda::{PAGE_LEN, gemm::SkinnyGemm, sampling::Sampler};
 
 use super::{
     forward::{Capacity, scratch_bytes},
@@ -34,6 +31,10 @@ pub struct MemoryPlan {
     pub reserve: u64,
     /// Keys and values.
     pub cache: u64,
+    /// Weights that a decode step reads.
+    pub step_weights: u64,
+    /// Keys and values of a token.
+    pub token_bytes: u64,
     /// Blocks of 32 tokens in it.
     pub num_blocks: usize,
 }
@@ -49,16 +50,33 @@ impl MemoryPlan {
         max_num_seqs: usize,
         asked_blocks: Option<usize>,
     ) -> Result<Self, LoadError> {
-        let sampler = Sampler::byte_len(sampler_rows(max_num_seqs), config.vocab_len, max_num_seqs) as u64;
+        let sampler =
+            Sampler::byte_len(sampler_rows(max_num_seqs), config.vocab_len, max_num_seqs) as u64;
         let shapes = super::forward::product_shapes(config);
-        let scratch = scratch_bytes(config, capacity) + sampler + SkinnyGemm::byte_len(&shapes) as u64;
+        let scratch =
+            scratch_bytes(config, capacity) + sampler + SkinnyGemm::byte_len(&shapes) as u64;
         let block_bytes = block_bytes(config);
-        let mut plan = Self { total, free, utilization, weights: layout.byte_len(), scratch, reserve: RESERVE, cache: 0, num_blocks: 0 };
-        let possible = usize::try_from(plan.room() / block_bytes).unwrap_or(usize::MAX).min(i32::MAX as usize / PAGE_LEN);
+        let mut plan = Self {
+            total,
+            free,
+            utilization,
+            weights: layout.byte_len(),
+            step_weights: layout.step_byte_len(),
+            token_bytes: block_bytes / PAGE_LEN as u64,
+            scratch,
+            reserve: RESERVE,
+            cache: 0,
+            num_blocks: 0,
+        };
+        let possible = usize::try_from(plan.room() / block_bytes)
+            .unwrap_or(usize::MAX)
+            .min(i32::MAX as usize / PAGE_LEN);
         plan.num_blocks = asked_blocks.map_or(possible, |asked| asked.min(possible));
         plan.cache = plan.num_blocks as u64 * block_bytes;
         match plan.num_blocks {
-            0 => Err(LoadError::Option(format!("the model does not fit on the GPU: {plan}; a smaller model, a lower --max-num-seqs or --max-num-batched-tokens, or --device cpu would help"))),
+            0 => Err(LoadError::Option(format!(
+                "the model does not fit on the GPU: {plan}; a smaller model, a lower --max-num-seqs or --max-num-batched-tokens, or --device cpu would help"
+            ))),
             _ => Ok(plan),
         }
     }
@@ -109,8 +127,20 @@ mod tests {
 
     fn plan(total: u64, asked_blocks: Option<usize>) -> Result<MemoryPlan, LoadError> {
         let config = qwen3_4b();
-        let capacity = Capacity { num_tokens: 2048, num_rows: 64, num_positions: 40_960 };
-        MemoryPlan::new(&config, &Layout::new(&config), (total, total), 0.9, capacity, 64, asked_blocks)
+        let capacity = Capacity {
+            num_tokens: 2048,
+            num_rows: 64,
+            num_positions: 40_960,
+        };
+        MemoryPlan::new(
+            &config,
+            &Layout::new(&config),
+            (total, total),
+            0.9,
+            capacity,
+            64,
+            asked_blocks,
+        )
     }
 
     #[test]
@@ -120,14 +150,20 @@ mod tests {
         assert_eq!(plan.weights / 1_000_000, 8_044);
         assert_eq!(block_bytes(&qwen3_4b()), 32 * 147_456);
         let tokens = plan.num_blocks * PAGE_LEN;
-        assert!((70_000..90_000).contains(&tokens), "{tokens} tokens: {plan}");
+        assert!(
+            (70_000..90_000).contains(&tokens),
+            "{tokens} tokens: {plan}"
+        );
         assert!(plan.weights + plan.scratch + plan.reserve + plan.cache <= (24u64 << 30) * 9 / 10);
     }
 
     #[test]
     fn a_model_that_does_not_fit_is_refused_with_the_arithmetic() {
         let error = plan(8 << 30, None).unwrap_err().to_string();
-        assert!(error.contains("of 8.00 GiB, 7.20 may be used") && error.contains("weights 7.49"), "{error}");
+        assert!(
+            error.contains("of 8.00 GiB, 7.20 may be used") && error.contains("weights 7.49"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use engine::runner::RunnerLimits;
 use half::bf16;
-use kernels::{
-    PAGE_LEN,
-    cuda::{CudaError, Device, KernelSource},
-};
+use kernels::cuda::{CudaError, Device, KernelSource, PAGE_LEN};
 
 use super::{
     forward::{Capacity, Forward},
@@ -35,6 +32,9 @@ pub enum OpenError {
     /// It is the model's or the options' fault.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// There is no kernel for it.
+    #[error("the GPU kernels do not support {0}; --device cpu does")]
+    Unsupported(String),
     /// It is the GPU's.
     #[error(transparent)]
     Cuda(#[from] CudaError),
@@ -53,6 +53,11 @@ pub struct Summary {
     pub phases: Vec<(&'static str, Duration)>,
 }
 
+/// Whether there is a driver and a card.
+pub fn is_present() -> bool {
+    Device::is_present()
+}
+
 /// Times what is done one after the other.
 struct Clock {
     phases: Vec<(&'static str, Duration)>,
@@ -68,61 +73,144 @@ impl Clock {
 }
 
 /// Opens the first GPU and puts the model on it.
-pub fn open(files: ModelFiles, options: &OpenOptions) -> Result<LoadedModel<CudaRunner>, OpenError> {
-    let ModelFiles { path, config, chat, tokenizer, format } = files;
+pub fn open(
+    files: ModelFiles,
+    options: &OpenOptions,
+) -> Result<LoadedModel<CudaRunner>, OpenError> {
+    let ModelFiles {
+        path,
+        config,
+        chat,
+        tokenizer,
+        format,
+    } = files;
     check_support(&config)?;
-    let mut clock = Clock { phases: Vec::new(), last: Instant::now() };
+    let mut clock = Clock {
+        phases: Vec::new(),
+        last: Instant::now(),
+    };
     let device = Device::open()?;
     clock.done("GPU context and kernels");
 
     let layout = Layout::new(&config);
     let max_model_len = max_model_len(&config, options)?;
     let max_num_seqs = options.max_num_seqs.max(1);
-    let capacity = Capacity { num_tokens: options.max_num_batched_tokens, num_rows: bucket(max_num_seqs), num_positions: max_model_len };
+    let capacity = Capacity {
+        num_tokens: options.max_num_batched_tokens,
+        num_rows: bucket(max_num_seqs),
+        num_positions: max_model_len,
+    };
     let memory = plan(&device, &config, &layout, options, capacity, max_num_seqs)?;
     let limits = limits(&config, &memory, options, max_model_len)?;
 
     let numbers = device.zeros::<bf16>("weights", layout.len)?;
     match (&format, options.load_format) {
-        (Format::Folder, LoadFormat::Files) => load::load(&device, &config, &layout, &SafetensorsTensors::open(&path)?, &numbers)?,
-        (Format::Gguf { content, file }, LoadFormat::Files) => load::load(&device, &config, &layout, &GgufTensors::new(&path, content, file), &numbers)?,
-        (Format::Folder, LoadFormat::Dummy { seed }) => load::make_up(&device, &config, &layout, seed, &numbers)?,
-        (Format::Gguf { .. }, LoadFormat::Dummy { .. }) => return Err(LoadError::dummy_gguf().into()),
+        (Format::Folder, LoadFormat::Files) => load::load(
+            &device,
+            &config,
+            &layout,
+            &SafetensorsTensors::open(&path)?,
+            &numbers,
+        )?,
+        (Format::Gguf { content, file }, LoadFormat::Files) => load::load(
+            &device,
+            &config,
+            &layout,
+            &GgufTensors::new(&path, content, file),
+            &numbers,
+        )?,
+        (Format::Folder, LoadFormat::Dummy { seed }) => {
+            load::make_up(&device, &config, &layout, seed, &numbers)?
+        }
+        (Format::Gguf { .. }, LoadFormat::Dummy { .. }) => {
+            return Err(LoadError::dummy_gguf().into());
+        }
     }
     drop(format);
     clock.done("weights");
 
-    let cache = device.zeros::<bf16>("keys and values", memory.num_blocks * (block_bytes(&config) as usize / size_of::<bf16>()))?;
-    let weights = DeviceWeights { config: config.clone(), layout, numbers };
+    let cache = device.zeros::<bf16>(
+        "keys and values",
+        memory.num_blocks * (block_bytes(&config) as usize / size_of::<bf16>()),
+    )?;
+    let weights = DeviceWeights {
+        config: config.clone(),
+        layout,
+        numbers,
+    };
     let forward = Forward::new(&device, weights, cache, capacity)?;
     clock.done("key/value cache and buffers");
 
-    let summary = Summary { device: device.name()?, kernels: KernelSource::of_this_binary(), memory, phases: Vec::new() };
-    let mut runner = CudaRunner::new(device, forward, limits, max_num_seqs, options.max_num_batched_tokens, summary)?;
+    let summary = Summary {
+        device: device.name()?,
+        kernels: KernelSource::of_this_binary(),
+        memory,
+        phases: Vec::new(),
+    };
+    let mut runner = CudaRunner::new(
+        device,
+        forward,
+        limits,
+        max_num_seqs,
+        options.max_num_batched_tokens,
+        summary,
+    )?;
     clock.done("graphs");
     runner.set_phases(clock.phases);
-    Ok(LoadedModel { runner, config, chat, tokenizer, path })
+    Ok(LoadedModel {
+        runner,
+        config,
+        chat,
+        tokenizer,
+        path,
+    })
 }
 
 fn max_model_len(config: &ModelConfig, options: &OpenOptions) -> Result<usize, LoadError> {
     let asked = options.max_model_len.unwrap_or(config.max_position_len);
     match (1..=config.max_position_len).contains(&asked) {
         true => Ok(asked),
-        false => Err(LoadError::Option(format!("a maximum model length of {asked} is not within 1..={}", config.max_position_len))),
+        false => Err(LoadError::Option(format!(
+            "a maximum model length of {asked} is not within 1..={}",
+            config.max_position_len
+        ))),
     }
 }
 
-fn plan(device: &Device, config: &ModelConfig, layout: &Layout, options: &OpenOptions, capacity: Capacity, max_num_seqs: usize) -> Result<MemoryPlan, OpenError> {
+fn plan(
+    device: &Device,
+    config: &ModelConfig,
+    layout: &Layout,
+    options: &OpenOptions,
+    capacity: Capacity,
+    max_num_seqs: usize,
+) -> Result<MemoryPlan, OpenError> {
     let (utilization, asked_blocks) = match options.kv_memory {
         KvMemory::Auto => (DEFAULT_UTILIZATION, None),
         KvMemory::Share(share) => (share, None),
-        KvMemory::Bytes(bytes) => (DEFAULT_UTILIZATION, Some((bytes / block_bytes(config)) as usize)),
+        KvMemory::Bytes(bytes) => (
+            DEFAULT_UTILIZATION,
+            Some((bytes / block_bytes(config)) as usize),
+        ),
         KvMemory::Blocks(blocks) => (DEFAULT_UTILIZATION, Some(blocks)),
     };
-    Ok(MemoryPlan::new(config, layout, device.memory()?, utilization, capacity, max_num_seqs, asked_blocks)?)
+    Ok(MemoryPlan::new(
+        config,
+        layout,
+        device.memory()?,
+        utilization,
+        capacity,
+        max_num_seqs,
+        asked_blocks,
+    )?)
 }
 
-fn limits(config: &ModelConfig, memory: &MemoryPlan, options: &OpenOptions, max_model_len: usize) -> Result<RunnerLimits, LoadError> {
+fn limits(
+    config: &ModelConfig,
+    memory: &MemoryPlan,
+    options: &OpenOptions,
+    max_model_len: usize,
+) -> Result<RunnerLimits, LoadError> {
     let possible_len = memory.num_blocks * PAGE_LEN;
     if possible_len < max_model_len && options.max_model_len.is_some() {
         let mib = |blocks: usize| (blocks as u64 * block_bytes(config)).div_ceil(1 << 20);
@@ -133,29 +221,45 @@ fn limits(config: &ModelConfig, memory: &MemoryPlan, options: &OpenOptions, max_
             possible_len,
         });
     }
-    Ok(RunnerLimits { block_len: PAGE_LEN, num_blocks: memory.num_blocks, vocab_len: config.vocab_len, max_model_len: max_model_len.min(possible_len) })
+    Ok(RunnerLimits {
+        block_len: PAGE_LEN,
+        num_blocks: memory.num_blocks,
+        vocab_len: config.vocab_len,
+        max_model_len: max_model_len.min(possible_len),
+    })
 }
 
 /// What the kernels can do. What they cannot is computed by the CPU.
-fn check_support(config: &ModelConfig) -> Result<(), LoadError> {
-    let refuse = |what: String| Err(LoadError::Option(format!("the GPU kernels do not support {what}; --device cpu does")));
+pub fn check_support(config: &ModelConfig) -> Result<(), OpenError> {
+    let refuse = |what: String| Err(OpenError::Unsupported(what));
     let biases = config.biases;
     if config.architecture == Architecture::Qwen2 || biases.qkv || biases.output || biases.mlp {
         return refuse("projections with biases (Qwen2)".to_owned());
     }
     if ![64, 128].contains(&config.head_len) {
-        return refuse(format!("heads of {} numbers, only 64 and 128", config.head_len));
+        return refuse(format!(
+            "heads of {} numbers, only 64 and 128",
+            config.head_len
+        ));
     }
     if config.rope_frequencies.len() * 2 != config.head_len {
         return refuse("heads that are turned in part".to_owned());
     }
-    for (name, len) in [("hidden size", config.hidden_len), ("feed-forward size", config.ffn_len)] {
+    for (name, len) in [
+        ("hidden size", config.hidden_len),
+        ("feed-forward size", config.ffn_len),
+    ] {
         if !len.is_multiple_of(64) || len > 1 << 16 {
-            return refuse(format!("a {name} of {len}, only multiples of 64 up to 65536"));
+            return refuse(format!(
+                "a {name} of {len}, only multiples of 64 up to 65536"
+            ));
         }
     }
     if !config.vocab_len.is_multiple_of(16) {
-        return refuse(format!("a vocabulary of {} tokens, only multiples of 16", config.vocab_len));
+        return refuse(format!(
+            "a vocabulary of {} tokens, only multiples of 16",
+            config.vocab_len
+        ));
     }
     Ok(())
 }

@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
-use engine::runner::{ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError, StepRow, Want};
+use engine::runner::{
+    ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError, StepRow, Want,
+};
 use kernels::cuda::{CudaError, Device, sampling::Sampler};
 
+use super::open::Summary;
 use super::{
     forward::Forward,
     graphs::Graphs,
@@ -19,8 +22,6 @@ use super::{
     slots::{Slots, Token},
 };
 use choices::{Choice, Results, Stage};
-use super::open::Summary;
-
 
 /// Runs a dense decoder on the GPU.
 pub struct CudaRunner {
@@ -75,8 +76,20 @@ impl SoundRow<'_> {
 }
 
 impl CudaRunner {
-    pub(super) fn new(device: Device, forward: Forward, limits: RunnerLimits, max_num_seqs: usize, max_num_tokens: usize, summary: Summary) -> Result<Self, CudaError> {
-        let sampler = Sampler::new(&device, sampler_rows(max_num_seqs), limits.vocab_len, max_num_seqs)?;
+    pub(super) fn new(
+        device: Device,
+        forward: Forward,
+        limits: RunnerLimits,
+        max_num_seqs: usize,
+        max_num_tokens: usize,
+        summary: Summary,
+    ) -> Result<Self, CudaError> {
+        let sampler = Sampler::new(
+            &device,
+            sampler_rows(max_num_seqs),
+            limits.vocab_len,
+            max_num_seqs,
+        )?;
         let mut runner = Self {
             graphs: Graphs::default(),
             forward,
@@ -113,19 +126,29 @@ impl CudaRunner {
             self.slots.admit(admission);
         }
         let mut awaited: Vec<Option<Awaited>> = step.rows.iter().map(|_| None).collect();
-        let (decode, extend): (Vec<_>, Vec<_>) = self.sound_rows(step.rows, &mut awaited).into_iter().partition(SoundRow::is_decode);
+        let (decode, extend): (Vec<_>, Vec<_>) = self
+            .sound_rows(step.rows, &mut awaited)
+            .into_iter()
+            .partition(SoundRow::is_decode);
         let mut results = self.results.take();
         self.extend(step.admissions, &extend, &mut awaited, &mut results)?;
         if !decode.is_empty() {
             self.decode(&decode, &mut awaited, &mut results)?;
         }
         results.finish(&self.device)?;
-        let rows = awaited.into_iter().map(|row| row.expect("each row was computed or refused")).collect();
+        let rows = awaited
+            .into_iter()
+            .map(|row| row.expect("each row was computed or refused"))
+            .collect();
         Ok(Pending { rows, results })
     }
 
     /// The rows that can be computed, with their tokens; the others have failed.
-    fn sound_rows<'a>(&self, rows: &'a [StepRow<'a>], awaited: &mut [Option<Awaited>]) -> Vec<SoundRow<'a>> {
+    fn sound_rows<'a>(
+        &self,
+        rows: &'a [StepRow<'a>],
+        awaited: &mut [Option<Awaited>],
+    ) -> Vec<SoundRow<'a>> {
         let mut slots = HashSet::new();
         let mut sound = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
@@ -137,9 +160,16 @@ impl CudaRunner {
         sound
     }
 
-    fn tokens_of(&self, row: &StepRow<'_>, slots: &mut HashSet<SlotId>) -> Result<Vec<Token>, String> {
+    fn tokens_of(
+        &self,
+        row: &StepRow<'_>,
+        slots: &mut HashSet<SlotId>,
+    ) -> Result<Vec<Token>, String> {
         if row.slot.0 as usize >= self.max_num_seqs {
-            return Err(format!("slot {} is not below {}", row.slot.0, self.max_num_seqs));
+            return Err(format!(
+                "slot {} is not below {}",
+                row.slot.0, self.max_num_seqs
+            ));
         }
         if !slots.insert(row.slot) {
             return Err(format!("slot {} has a row already", row.slot.0));
@@ -150,8 +180,14 @@ impl CudaRunner {
             return Err("the token before it could not be chosen".to_owned());
         }
         let tokens = slot.tokens(row)?;
-        match tokens.iter().find(|token| matches!(token, Token::Known(id) if !self.forward.weights.has(*id))) {
-            Some(token) => Err(format!("{token:?} is not in the vocabulary of {}", self.limits.vocab_len)),
+        match tokens
+            .iter()
+            .find(|token| matches!(token, Token::Known(id) if !self.forward.weights.has(*id)))
+        {
+            Some(token) => Err(format!(
+                "{token:?} is not in the vocabulary of {}",
+                self.limits.vocab_len
+            )),
             None => Ok(tokens),
         }
     }
@@ -196,7 +232,9 @@ impl ModelRunner for CudaRunner {
                 Err(error) => self.fault = Some(error.to_string()),
             }
         }
-        Err(StepError::Fatal(self.fault.clone().expect("a step was launched, so it is pending or was refused for a fault")))
+        Err(StepError::Fatal(self.fault.clone().expect(
+            "a step was launched, so it is pending or was refused for a fault",
+        )))
     }
 }
 

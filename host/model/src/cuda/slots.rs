@@ -101,7 +101,9 @@ impl Slot {
             )),
         };
         let computed = (row.start..row.start + row.len).map(token);
-        computed.chain(row.drafts.iter().map(|draft| Ok(Token::Known(*draft)))).collect()
+        computed
+            .chain(row.drafts.iter().map(|draft| Ok(Token::Known(*draft))))
+            .collect()
     }
 
     fn launched(&mut self, want: Want<'_>) {
@@ -133,7 +135,8 @@ impl Slot {
 /// The sums of each token's biases.
 fn merged(bias: &[(TokenId, f32)]) -> Vec<(TokenId, f32)> {
     let mut sums = BTreeMap::new();
-    bias.iter().for_each(|(token, value)| *sums.entry(*token).or_insert(0.0) += value);
+    bias.iter()
+        .for_each(|(token, value)| *sums.entry(*token).or_insert(0.0) += value);
     sums.into_iter().collect()
 }
 
@@ -142,12 +145,24 @@ mod tests {
     use super::*;
 
     fn row(start: usize, len: usize, drafts: &[TokenId]) -> StepRow<'_> {
-        StepRow { slot: SlotId(0), start, len, drafts, blocks: &[], want: Want::Token }
+        StepRow {
+            slot: SlotId(0),
+            start,
+            len,
+            drafts,
+            blocks: &[],
+            want: Want::Token,
+        }
     }
 
     fn slots(tokens: &[TokenId]) -> Slots {
         let mut slots = Slots::default();
-        slots.admit(&Admission { slot: SlotId(0), tokens, prompt_len: tokens.len(), sampling: &SamplingParams::default() });
+        slots.admit(&Admission {
+            slot: SlotId(0),
+            tokens,
+            prompt_len: tokens.len(),
+            sampling: &SamplingParams::default(),
+        });
         slots
     }
 
@@ -155,7 +170,10 @@ mod tests {
     fn a_row_may_go_on_from_a_choice_that_the_host_has_not_read() {
         let mut slots = slots(&[5, 6]);
         let slot = slots.get_mut(SlotId(0), 1).unwrap();
-        assert_eq!(slot.tokens(&row(0, 2, &[9])).unwrap(), [5, 6, 9].map(Token::Known));
+        assert_eq!(
+            slot.tokens(&row(0, 2, &[9])).unwrap(),
+            [5, 6, 9].map(Token::Known)
+        );
         assert!(slot.tokens(&row(2, 1, &[])).is_err());
         slot.launched(Want::Token);
         assert_eq!(slot.tokens(&row(2, 1, &[])).unwrap(), [Token::LastChosen]);
@@ -167,7 +185,12 @@ mod tests {
     #[test]
     fn a_choice_that_is_read_late_does_not_reach_the_next_sequence_in_the_slot() {
         let mut slots = slots(&[5, 6]);
-        slots.admit(&Admission { slot: SlotId(0), tokens: &[8], prompt_len: 1, sampling: &SamplingParams::default() });
+        slots.admit(&Admission {
+            slot: SlotId(0),
+            tokens: &[8],
+            prompt_len: 1,
+            sampling: &SamplingParams::default(),
+        });
         assert!(slots.get_mut(SlotId(0), 1).is_none());
         assert!(slots.get_mut(SlotId(0), 2).is_some());
     }

@@ -71,7 +71,8 @@ impl Layout {
             .map(|_| LayerPlaces {
                 attention_norm: place(hidden, 0),
                 qkv: place(config.qkv_len(), hidden),
-                qk_norms: (config.architecture == Architecture::Qwen3).then(|| [place(config.head_len, 0), place(config.head_len, 0)]),
+                qk_norms: (config.architecture == Architecture::Qwen3)
+                    .then(|| [place(config.head_len, 0), place(config.head_len, 0)]),
                 output: place(hidden, config.num_heads * config.head_len),
                 ffn_norm: place(hidden, 0),
                 gate_up: place(2 * ffn, hidden),
@@ -79,13 +80,34 @@ impl Layout {
             })
             .collect();
         let final_norm = place(hidden, 0);
-        let head = if config.is_tied { embedding } else { place(config.vocab_len, hidden) };
-        Self { embedding, head, final_norm, layers, len }
+        let head = if config.is_tied {
+            embedding
+        } else {
+            place(config.vocab_len, hidden)
+        };
+        Self {
+            embedding,
+            head,
+            final_norm,
+            layers,
+            len,
+        }
     }
 
     /// Bytes on the device.
     pub(super) fn byte_len(&self) -> u64 {
         (self.len * size_of::<bf16>()) as u64
+    }
+
+    /// Bytes that a decode step reads: all but an embedding that is not the head, too.
+    pub(super) fn step_byte_len(&self) -> u64 {
+        let is_tied = self.head.start == self.embedding.start;
+        let unread = if is_tied {
+            0
+        } else {
+            self.embedding.rows * self.embedding.cols * size_of::<bf16>()
+        };
+        self.byte_len() - unread as u64
     }
 
     /// The file's tensors, largest first within a layer.
@@ -104,11 +126,17 @@ impl Layout {
             pieces.push(whole(naming.head().to_owned(), self.head));
         }
         pieces.push(whole(naming.final_norm().to_owned(), self.final_norm));
-        let (q, kv) = (config.num_heads * config.head_len, config.num_kv_heads * config.head_len);
+        let (q, kv) = (
+            config.num_heads * config.head_len,
+            config.num_kv_heads * config.head_len,
+        );
         let pairs_of_heads = (config.pairing == Pairing::Neighbours).then_some(config.head_len);
         for (index, layer) in self.layers.iter().enumerate() {
             let name = |tensor| naming.layer(index, tensor);
-            let turned = |piece: Piece| Piece { pairs_of_heads, ..piece };
+            let turned = |piece: Piece| Piece {
+                pairs_of_heads,
+                ..piece
+            };
             pieces.extend([
                 whole(name(T::AttentionNorm), layer.attention_norm),
                 turned(piece(name(T::Q), layer.qkv, 0, q)),
@@ -141,7 +169,14 @@ impl DeviceWeights {
     }
 
     pub(super) fn matrix(&self, place: Place) -> Weight<'_> {
-        Weight { view: self.numbers.view().slice(place.start, place.rows * place.cols), num_rows: place.rows, num_cols: place.cols }
+        Weight {
+            view: self
+                .numbers
+                .view()
+                .slice(place.start, place.rows * place.cols),
+            num_rows: place.rows,
+            num_cols: place.cols,
+        }
     }
 
     pub(super) fn heads(&self) -> Heads {
@@ -155,5 +190,9 @@ impl DeviceWeights {
 }
 
 pub(super) fn heads(config: &ModelConfig) -> Heads {
-    Heads { num_heads: config.num_heads, num_kv_heads: config.num_kv_heads, head_len: config.head_len }
+    Heads {
+        num_heads: config.num_heads,
+        num_kv_heads: config.num_kv_heads,
+        head_len: config.head_len,
+    }
 }

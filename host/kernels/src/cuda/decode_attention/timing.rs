@@ -175,9 +175,9 @@ fn measure_case(
     graph.launch()?;
     let mut times = Vec::new();
     for _ in 0..REPEATS {
-        let begin = device.event(true)?;
+        let begin = device.timed_event()?;
         graph.launch()?;
-        let end = device.event(true)?;
+        let end = device.timed_event()?;
         times.push(f64::from(begin.elapsed_ms(&end)?) * 1e3 / num_layers as f64);
     }
     times.sort_by(f64::total_cmp);

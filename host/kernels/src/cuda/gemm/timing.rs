@@ -242,9 +242,9 @@ impl Bench {
         graph.launch()?;
         let mut times = Vec::new();
         for _ in 0..NUM_REPLAYS {
-            let start = device.event(true)?;
+            let start = device.timed_event()?;
             graph.launch()?;
-            times.push(start.elapsed_ms(&device.event(true)?)? * 1000.0);
+            times.push(start.elapsed_ms(&device.timed_event()?)? * 1000.0);
         }
         times.sort_by(f32::total_cmp);
         Ok(times[NUM_REPLAYS / 2])

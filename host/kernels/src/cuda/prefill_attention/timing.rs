@@ -126,9 +126,9 @@ fn time_one(
     graph.launch()?;
     let mut times = Vec::new();
     for _ in 0..REPEATS {
-        let start = device.event(true)?;
+        let start = device.timed_event()?;
         graph.launch()?;
-        let end = device.event(true)?;
+        let end = device.timed_event()?;
         device.synchronize()?;
         times.push(f64::from(start.elapsed_ms(&end)?) * 1e3 / launches as f64);
     }

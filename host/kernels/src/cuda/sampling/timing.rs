@@ -148,9 +148,9 @@ fn time_one(
     let mut times = Vec::new();
     graph.launch()?;
     for _ in 0..NUM_REPEATS {
-        let start = device.event(true)?;
+        let start = device.timed_event()?;
         graph.launch()?;
-        let end = device.event(true)?;
+        let end = device.timed_event()?;
         times.push(f64::from(start.elapsed_ms(&end)?));
     }
     times.sort_by(f64::total_cmp);

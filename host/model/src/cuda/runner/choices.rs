@@ -38,8 +38,19 @@ pub(super) struct Stage {
 impl Results {
     /// For `capacity` choices a step.
     pub(super) fn new(device: &Device, capacity: usize) -> Result<Self, CudaError> {
-        let stage = || Ok(Stage { chosen: device.pinned(capacity)?, logprobs: device.pinned(capacity)?, len: 0, done: None });
-        Ok(Self { free: (0..NUM_STAGES).map(|_| stage()).collect::<Result<_, CudaError>>()? })
+        let stage = || {
+            Ok(Stage {
+                chosen: device.pinned(capacity)?,
+                logprobs: device.pinned(capacity)?,
+                len: 0,
+                done: None,
+            })
+        };
+        Ok(Self {
+            free: (0..NUM_STAGES)
+                .map(|_| stage())
+                .collect::<Result<_, CudaError>>()?,
+        })
     }
 
     pub(super) fn take(&mut self) -> Stage {
@@ -55,7 +66,12 @@ impl Results {
 
 impl Stage {
     /// Copies choices that were launched, and returns the number of the first.
-    pub(super) fn receive(&mut self, device: &Device, chosen: View<'_, i32>, logprobs: Option<View<'_, RowLogprobs>>) -> Result<usize, CudaError> {
+    pub(super) fn receive(
+        &mut self,
+        device: &Device,
+        chosen: View<'_, i32>,
+        logprobs: Option<View<'_, RowLogprobs>>,
+    ) -> Result<usize, CudaError> {
         let first = self.len;
         device.receive(chosen, &mut self.chosen, first)?;
         if let Some(logprobs) = logprobs {
@@ -73,7 +89,10 @@ impl Stage {
 
     /// Waits until the step is done.
     pub(super) fn wait(&mut self) -> Result<(), CudaError> {
-        self.done.take().expect("a step that was launched to its end").wait()
+        self.done
+            .take()
+            .expect("a step that was launched to its end")
+            .wait()
     }
 }
 
@@ -113,8 +132,13 @@ impl Choice {
                 }
                 NOT_REACHED => break,
                 id if id >= 0 => {
-                    let logprobs = self.num_logprobs.map(|num_top| logprobs(&stage.logprobs.as_slice()[number], num_top));
-                    chosen.push(ChosenToken { id: id as TokenId, logprobs });
+                    let logprobs = self
+                        .num_logprobs
+                        .map(|num_top| logprobs(&stage.logprobs.as_slice()[number], num_top));
+                    chosen.push(ChosenToken {
+                        id: id as TokenId,
+                        logprobs,
+                    });
                     if self.drafts.get(index) != Some(&(id as TokenId)) {
                         break;
                     }
@@ -122,18 +146,29 @@ impl Choice {
                 _ => {
                     slot.into_iter().for_each(Slot::broke);
                     let last = self.position + index - 1;
-                    return RowOutcome::Failed(format!("the model's logits after position {last} hold no number to choose by"));
+                    return RowOutcome::Failed(format!(
+                        "the model's logits after position {last} hold no number to choose by"
+                    ));
                 }
             }
         }
-        slot.into_iter().for_each(|slot| slot.chose(chosen.iter().map(|token| token.id)));
+        slot.into_iter()
+            .for_each(|slot| slot.chose(chosen.iter().map(|token| token.id)));
         RowOutcome::Chosen(chosen)
     }
 }
 
 fn logprobs(row: &RowLogprobs, num_top: usize) -> Box<Logprobs> {
-    let top = row.top_ids.iter().zip(row.top).take(num_top).filter(|(id, _)| **id >= 0);
-    Box::new(Logprobs { chosen: row.chosen, top: top.map(|(id, logprob)| (*id as TokenId, logprob)).collect() })
+    let top = row
+        .top_ids
+        .iter()
+        .zip(row.top)
+        .take(num_top)
+        .filter(|(id, _)| **id >= 0);
+    Box::new(Logprobs {
+        chosen: row.chosen,
+        top: top.map(|(id, logprob)| (*id as TokenId, logprob)).collect(),
+    })
 }
 
 /// A mask that was not there yet when its row was packed.
@@ -149,7 +184,9 @@ impl LateMask {
     pub(super) fn fill(&self, words: &mut [u32], first: usize) {
         if let Some(mask) = self.pending.get() {
             let to = &mut words[self.mask.start - first..][..self.mask.len];
-            to.iter_mut().zip(mask.words()).for_each(|(to, word)| *to = *word);
+            to.iter_mut()
+                .zip(mask.words())
+                .for_each(|(to, word)| *to = *word);
             words[self.flags - first] &= !SampleRow::UNDECIDED;
         }
     }
@@ -169,7 +206,13 @@ pub(super) struct Place<'a> {
 }
 
 /// Puts a choice's side arrays behind the words and its row at `to`. A mask that has not come is returned.
-pub(super) fn pack(words: &mut Words, to: usize, slot: &Slot, place: Place<'_>, vocab_len: usize) -> Option<LateMask> {
+pub(super) fn pack(
+    words: &mut Words,
+    to: usize,
+    slot: &Slot,
+    place: Place<'_>,
+    vocab_len: usize,
+) -> Option<LateMask> {
     let params = &slot.sampling;
     let mut row = SampleRow {
         seed: params.seed,
@@ -208,13 +251,28 @@ pub(super) fn pack(words: &mut Words, to: usize, slot: &Slot, place: Place<'_>, 
         row.flags |= SampleRow::MASKED | SampleRow::UNDECIDED;
         let mask = words.put(std::iter::repeat_n(0, vocab_len.div_ceil(32)));
         (row.mask_start, row.mask_len) = (mask.start as u32, mask.len as u32);
-        late = Some(LateMask { pending: pending.clone(), flags: to + FLAGS_WORD, mask });
+        late = Some(LateMask {
+            pending: pending.clone(),
+            flags: to + FLAGS_WORD,
+            mask,
+        });
     }
-    words.section_mut(Section { start: to, len: SAMPLE_WORDS }).copy_from_slice(&row_words(&row));
+    words
+        .section_mut(Section {
+            start: to,
+            len: SAMPLE_WORDS,
+        })
+        .copy_from_slice(&row_words(&row));
     if let Some(mask) = &late
         && mask.pending.get().is_some()
     {
-        mask.fill(words.section_mut(Section { start: 0, len: mask.mask.start + mask.mask.len }), 0);
+        mask.fill(
+            words.section_mut(Section {
+                start: 0,
+                len: mask.mask.start + mask.mask.len,
+            }),
+            0,
+        );
         late = None;
     }
     late
@@ -225,7 +283,10 @@ const FLAGS_WORD: usize = std::mem::offset_of!(SampleRow, flags) / 4;
 
 /// The row as it lies in memory.
 pub(super) fn row_words(row: &SampleRow) -> [u32; SAMPLE_WORDS] {
-    let [low, high] = [|number: u64| number as u32, |number: u64| (number >> 32) as u32];
+    let [low, high] = [
+        |number: u64| number as u32,
+        |number: u64| (number >> 32) as u32,
+    ];
     [
         low(row.seed),
         high(row.seed),

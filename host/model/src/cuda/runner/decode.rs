@@ -29,7 +29,10 @@ struct Header {
 
 impl Header {
     fn section(self, part: usize, rows: usize) -> Section {
-        Section { start: part * self.num_rows, len: rows }
+        Section {
+            start: part * self.num_rows,
+            len: rows,
+        }
     }
 
     fn ids(self, rows: usize) -> Section {
@@ -49,7 +52,10 @@ impl Header {
     }
 
     fn samples(self, rows: usize) -> Section {
-        Section { start: 4 * self.num_rows, len: rows * SAMPLE_WORDS }
+        Section {
+            start: 4 * self.num_rows,
+            len: rows * SAMPLE_WORDS,
+        }
     }
 
     fn len(self) -> usize {
@@ -59,17 +65,27 @@ impl Header {
 
 impl CudaRunner {
     fn header(&self) -> Header {
-        Header { num_rows: bucket(self.max_num_seqs) }
+        Header {
+            num_rows: bucket(self.max_num_seqs),
+        }
     }
 
-    pub(super) fn decode(&mut self, rows: &[SoundRow<'_>], awaited: &mut [Option<Awaited>], results: &mut Stage) -> Result<(), CudaError> {
+    pub(super) fn decode(
+        &mut self,
+        rows: &[SoundRow<'_>],
+        awaited: &mut [Option<Awaited>],
+        results: &mut Stage,
+    ) -> Result<(), CudaError> {
         let header = self.header();
         let num_rows = bucket(rows.len());
         let words = &mut self.words;
         words.clear();
         words.put(std::iter::repeat_n(0, header.len()));
         let padding = choices::row_words(&SampleRow::padding());
-        words.section_mut(header.samples(num_rows)).chunks_exact_mut(SAMPLE_WORDS).for_each(|row| row.copy_from_slice(&padding));
+        words
+            .section_mut(header.samples(num_rows))
+            .chunks_exact_mut(SAMPLE_WORDS)
+            .for_each(|row| row.copy_from_slice(&padding));
         let mut late_masks = Vec::new();
         let mut choices = Vec::with_capacity(rows.len());
         for (number, SoundRow { row, tokens, .. }) in rows.iter().enumerate() {
@@ -81,12 +97,23 @@ impl CudaRunner {
             words.section_mut(header.lens(num_rows))[number] = position as u32;
             words.section_mut(header.page_starts(num_rows))[number] = pages.start as u32;
             let to = header.samples(num_rows).start + number * SAMPLE_WORDS;
-            let place = Place { slot: row.slot, logits_row: number, position, draft: None, num_before: 0, want: row.want };
+            let place = Place {
+                slot: row.slot,
+                logits_row: number,
+                position,
+                draft: None,
+                num_before: 0,
+                want: row.want,
+            };
             late_masks.extend(choices::pack(words, to, slot, place, self.limits.vocab_len));
             choices.push(Choice::new(row.slot, slot, position, &[]));
         }
         let longest = rows.iter().map(|row| row.row.start + 1).max().unwrap_or(1);
-        let shape = Shape { num_rows, num_chunks: chunks_bucket(longest), chooses: late_masks.is_empty() };
+        let shape = Shape {
+            num_rows,
+            num_chunks: chunks_bucket(longest),
+            chooses: late_masks.is_empty(),
+        };
 
         if self.decode_inputs.must_grow(words) {
             self.graphs.clear();
@@ -95,14 +122,39 @@ impl CudaRunner {
         self.decode_inputs.send(&self.device, words)?;
         self.launch_graph(shape)?;
         if !shape.chooses {
-            let rest = Section { start: header.samples(num_rows).start, len: self.words.len() - header.samples(num_rows).start };
-            self.decode_inputs.fill_and_send(&self.device, rest, move |words| late_masks.iter().for_each(|mask| mask.fill(words, rest.start)))?;
-            choose(&self.device, &self.forward, &self.sampler, &self.decode_inputs, header, num_rows)?;
+            let rest = Section {
+                start: header.samples(num_rows).start,
+                len: self.words.len() - header.samples(num_rows).start,
+            };
+            self.decode_inputs
+                .fill_and_send(&self.device, rest, move |words| {
+                    late_masks
+                        .iter()
+                        .for_each(|mask| mask.fill(words, rest.start))
+                })?;
+            choose(
+                &self.device,
+                &self.forward,
+                &self.sampler,
+                &self.decode_inputs,
+                header,
+                num_rows,
+            )?;
         }
-        let wants_logprobs = rows.iter().any(|row| self.slots.get(row.row.slot).is_ok_and(|slot| slot.sampling.logprobs.is_some()));
+        let wants_logprobs = rows.iter().any(|row| {
+            self.slots
+                .get(row.row.slot)
+                .is_ok_and(|slot| slot.sampling.logprobs.is_some())
+        });
         let logprobs = wants_logprobs.then(|| self.sampler.logprobs().slice(0, rows.len()));
-        let first = results.receive(&self.device, self.sampler.chosen().slice(0, rows.len()), logprobs)?;
-        for (number, (SoundRow { index, row, .. }, mut choice)) in rows.iter().zip(choices).enumerate() {
+        let first = results.receive(
+            &self.device,
+            self.sampler.chosen().slice(0, rows.len()),
+            logprobs,
+        )?;
+        for (number, (SoundRow { index, row, .. }, mut choice)) in
+            rows.iter().zip(choices).enumerate()
+        {
             choice.numbers.push(first + number);
             awaited[*index] = Some(Awaited::Choices(choice));
             self.slots.launched(row.slot, row.want);
@@ -114,31 +166,72 @@ impl CudaRunner {
     pub(super) fn record_first_graphs(&mut self) -> Result<(), CudaError> {
         let header = self.header();
         let mut is_first = true;
-        for num_rows in FIRST_BATCHES.into_iter().filter(|rows| *rows <= header.num_rows) {
+        for num_rows in FIRST_BATCHES
+            .into_iter()
+            .filter(|rows| *rows <= header.num_rows)
+        {
             // Batches of padding.
             self.words.clear();
             self.words.put(std::iter::repeat_n(0, header.len()));
             let padding = choices::row_words(&SampleRow::padding());
-            self.words.section_mut(header.samples(num_rows)).chunks_exact_mut(SAMPLE_WORDS).for_each(|row| row.copy_from_slice(&padding));
+            self.words
+                .section_mut(header.samples(num_rows))
+                .chunks_exact_mut(SAMPLE_WORDS)
+                .for_each(|row| row.copy_from_slice(&padding));
             self.decode_inputs.send(&self.device, &self.words)?;
             if std::mem::take(&mut is_first) {
-                choose(&self.device, &self.forward, &self.sampler, &self.decode_inputs, header, num_rows)?;
+                choose(
+                    &self.device,
+                    &self.forward,
+                    &self.sampler,
+                    &self.decode_inputs,
+                    header,
+                    num_rows,
+                )?;
             }
-            self.launch_graph(Shape { num_rows, num_chunks: 1, chooses: true })?;
+            self.launch_graph(Shape {
+                num_rows,
+                num_chunks: 1,
+                chooses: true,
+            })?;
         }
         self.device.synchronize()
     }
 
     fn launch_graph(&mut self, shape: Shape) -> Result<(), CudaError> {
         let header = self.header();
-        let Self { graphs, device, forward, sampler, decode_inputs, .. } = self;
-        graphs.launch(shape, || record(device, forward, sampler, decode_inputs, header, shape))
+        let Self {
+            graphs,
+            device,
+            forward,
+            sampler,
+            decode_inputs,
+            ..
+        } = self;
+        graphs.launch(shape, || {
+            record(device, forward, sampler, decode_inputs, header, shape)
+        })
     }
 }
 
-fn record(device: &Device, forward: &Forward, sampler: &Sampler, inputs: &Inputs, header: Header, shape: Shape) -> Result<Graph, CudaError> {
-    let Shape { num_rows, num_chunks, chooses } = shape;
-    let tokens = TokenSource { ids: inputs.view(header.ids(num_rows)), slots: inputs.view(header.slots(num_rows)), last_token: sampler.last_token() };
+fn record(
+    device: &Device,
+    forward: &Forward,
+    sampler: &Sampler,
+    inputs: &Inputs,
+    header: Header,
+    shape: Shape,
+) -> Result<Graph, CudaError> {
+    let Shape {
+        num_rows,
+        num_chunks,
+        chooses,
+    } = shape;
+    let tokens = TokenSource {
+        ids: inputs.view(header.ids(num_rows)),
+        slots: inputs.view(header.slots(num_rows)),
+        last_token: sampler.last_token(),
+    };
     let rows = DecodeRows {
         len: inputs.view(header.lens(num_rows)),
         page_start: inputs.view(header.page_starts(num_rows)),
@@ -158,12 +251,34 @@ fn record(device: &Device, forward: &Forward, sampler: &Sampler, inputs: &Inputs
     device.capture(work)
 }
 
-fn choose(device: &Device, forward: &Forward, sampler: &Sampler, inputs: &Inputs, header: Header, num_rows: usize) -> Result<(), CudaError> {
+fn choose(
+    device: &Device,
+    forward: &Forward,
+    sampler: &Sampler,
+    inputs: &Inputs,
+    header: Header,
+    num_rows: usize,
+) -> Result<(), CudaError> {
     let rows = inputs.view(header.samples(num_rows));
-    sampler.launch(device, &sample_inputs(inputs, forward.logits(num_rows), rows), 0)
+    sampler.launch(
+        device,
+        &sample_inputs(inputs, forward.logits(num_rows), rows),
+        0,
+    )
 }
 
 /// Rows whose side arrays are anywhere among the words.
-pub(super) fn sample_inputs<'a>(inputs: &'a Inputs, logits: View<'a, f32>, rows: View<'a, SampleRow>) -> SampleInputs<'a> {
-    SampleInputs { logits, rows, bias_tokens: inputs.all(), bias_values: inputs.all(), stop_tokens: inputs.all(), mask_words: inputs.all() }
+pub(super) fn sample_inputs<'a>(
+    inputs: &'a Inputs,
+    logits: View<'a, f32>,
+    rows: View<'a, SampleRow>,
+) -> SampleInputs<'a> {
+    SampleInputs {
+        logits,
+        rows,
+        bias_tokens: inputs.all(),
+        bias_values: inputs.all(),
+        stop_tokens: inputs.all(),
+        mask_words: inputs.all(),
+    }
 }

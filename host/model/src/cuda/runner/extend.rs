@@ -1,9 +1,6 @@
 //! The extend batch: prompts and their chunks, and guesses to check. Ragged, launched kernel by kernel.
 
-use engine::{
-    TokenId,
-    runner::{Admission, RowOutcome, SlotId, Want},
-};
+use engine::runner::{Admission, RowOutcome, SlotId, Want};
 use kernels::cuda::{
     CudaError,
     elementwise::{TokenPlaces, TokenSource},
@@ -20,7 +17,7 @@ use crate::cuda::{
     forward::{ExtendBatch, NARROW_ROWS},
     inputs::{Section, Words},
 };
-use kernels::PAGE_LEN;
+use kernels::cuda::PAGE_LEN;
 
 /// Token counts of a sequence that has penalties.
 struct Count {
@@ -60,11 +57,18 @@ struct Slab {
 }
 
 impl CudaRunner {
-    pub(super) fn extend(&mut self, admissions: &[Admission<'_>], rows: &[SoundRow<'_>], awaited: &mut [Option<Awaited>], results: &mut Stage) -> Result<(), CudaError> {
+    pub(super) fn extend(
+        &mut self,
+        admissions: &[Admission<'_>],
+        rows: &[SoundRow<'_>],
+        awaited: &mut [Option<Awaited>],
+        results: &mut Stage,
+    ) -> Result<(), CudaError> {
         let words = &mut self.words;
         words.clear();
         let counts = pack_counts(words, admissions);
-        let parts = (!rows.is_empty()).then(|| pack_tokens(words, rows, self.forward.weights.heads().group_len()));
+        let parts = (!rows.is_empty())
+            .then(|| pack_tokens(words, rows, self.forward.weights.heads().group_len()));
         let mut late_masks = Vec::new();
         let mut slabs = Vec::new();
         let mut choices: Vec<Option<Choice>> = Vec::new();
@@ -76,7 +80,10 @@ impl CudaRunner {
         for row in rows {
             let slot = self.slots.get(row.row.slot).expect("the row is sound");
             let position = row.row.start + row.row.len;
-            choices.push((!matches!(row.row.want, Want::Nothing)).then(|| Choice::new(row.row.slot, slot, position, row.row.drafts)));
+            choices.push(
+                (!matches!(row.row.want, Want::Nothing))
+                    .then(|| Choice::new(row.row.slot, slot, position, row.row.drafts)),
+            );
         }
         for slab in &slabs {
             for (logits_row, wanted) in slab.wanted.iter().enumerate() {
@@ -102,27 +109,46 @@ impl CudaRunner {
             self.extend_inputs.grow(&self.device, words)?;
         }
         self.extend_inputs.send(&self.device, words)?;
-        for Count { slot, prompt, output } in counts {
+        for Count {
+            slot,
+            prompt,
+            output,
+        } in counts
+        {
             self.sampler.reset(&self.device, slot.0 as usize)?;
-            let (prompt, output) = (self.extend_inputs.view(prompt), self.extend_inputs.view(output));
-            self.sampler.count(&self.device, slot.0 as usize, prompt, output)?;
+            let (prompt, output) = (
+                self.extend_inputs.view(prompt),
+                self.extend_inputs.view(output),
+            );
+            self.sampler
+                .count(&self.device, slot.0 as usize, prompt, output)?;
         }
         if let Some(parts) = parts {
-            self.forward.extend(&self.device, &self.extend_batch(&parts))?;
+            self.forward
+                .extend(&self.device, &self.extend_batch(&parts))?;
         }
         if !late_masks.is_empty() {
-            let rest = Section { start: samples, len: self.words.len() - samples };
-            self.extend_inputs.fill_and_send(&self.device, rest, move |words| late_masks.iter().for_each(|mask| mask.fill(words, samples)))?;
+            let rest = Section {
+                start: samples,
+                len: self.words.len() - samples,
+            };
+            self.extend_inputs
+                .fill_and_send(&self.device, rest, move |words| {
+                    late_masks.iter().for_each(|mask| mask.fill(words, samples))
+                })?;
         }
         for slab in &slabs {
             let first = self.choose_slab(slab, rows, results)?;
             for (number, wanted) in slab.wanted.iter().enumerate() {
-                let choice = choices[wanted.number].as_mut().expect("a choice was wanted");
+                let choice = choices[wanted.number]
+                    .as_mut()
+                    .expect("a choice was wanted");
                 choice.numbers.push(first + number);
             }
         }
         for (SoundRow { index, row, .. }, choice) in rows.iter().zip(choices) {
-            awaited[*index] = Some(choice.map_or(Awaited::Now(RowOutcome::Computed), Awaited::Choices));
+            awaited[*index] =
+                Some(choice.map_or(Awaited::Now(RowOutcome::Computed), Awaited::Choices));
             self.slots.launched(row.slot, row.want);
         }
         Ok(())
@@ -132,8 +158,15 @@ impl CudaRunner {
         let inputs = &self.extend_inputs;
         ExtendBatch {
             num_tokens: parts.ids.len,
-            tokens: TokenSource { ids: inputs.view(parts.ids), slots: inputs.view(parts.slots), last_token: self.sampler.last_token() },
-            places: TokenPlaces { positions: inputs.view(parts.positions), places: inputs.view(parts.places) },
+            tokens: TokenSource {
+                ids: inputs.view(parts.ids),
+                slots: inputs.view(parts.slots),
+                last_token: self.sampler.last_token(),
+            },
+            places: TokenPlaces {
+                positions: inputs.view(parts.positions),
+                places: inputs.view(parts.places),
+            },
             sequences: Sequences {
                 tiles: inputs.view(parts.tiles),
                 q_start: inputs.view(parts.q_start),
@@ -146,75 +179,150 @@ impl CudaRunner {
     }
 
     /// Computes a slab's logits and chooses; returns the number of its first choice.
-    fn choose_slab(&self, slab: &Slab, rows: &[SoundRow<'_>], results: &mut Stage) -> Result<usize, CudaError> {
+    fn choose_slab(
+        &self,
+        slab: &Slab,
+        rows: &[SoundRow<'_>],
+        results: &mut Stage,
+    ) -> Result<usize, CudaError> {
         let num_rows = slab.wanted.len();
-        self.forward.extend_logits(&self.device, self.extend_inputs.view(slab.rows))?;
+        self.forward
+            .extend_logits(&self.device, self.extend_inputs.view(slab.rows))?;
         // Behind those of the decode batch, whose graph has its own for good.
         let first_output = sampler_rows(self.max_num_seqs) - NARROW_ROWS;
         let mut output = first_output;
         for launch in &slab.launches {
             let samples = self.extend_inputs.view(*launch);
-            self.sampler.launch(&self.device, &sample_inputs(&self.extend_inputs, self.forward.logits(num_rows), samples), output)?;
+            self.sampler.launch(
+                &self.device,
+                &sample_inputs(&self.extend_inputs, self.forward.logits(num_rows), samples),
+                output,
+            )?;
             output += samples.len();
         }
-        let wants_logprobs = slab.wanted.iter().any(|wanted| self.slots.get(rows[wanted.number].row.slot).is_ok_and(|slot| slot.sampling.logprobs.is_some()));
-        let logprobs = wants_logprobs.then(|| self.sampler.logprobs().slice(first_output, num_rows));
-        results.receive(&self.device, self.sampler.chosen().slice(first_output, num_rows), logprobs)
+        let wants_logprobs = slab.wanted.iter().any(|wanted| {
+            self.slots
+                .get(rows[wanted.number].row.slot)
+                .is_ok_and(|slot| slot.sampling.logprobs.is_some())
+        });
+        let logprobs =
+            wants_logprobs.then(|| self.sampler.logprobs().slice(first_output, num_rows));
+        results.receive(
+            &self.device,
+            self.sampler.chosen().slice(first_output, num_rows),
+            logprobs,
+        )
     }
 }
 
 fn pack_counts(words: &mut Words, admissions: &[Admission<'_>]) -> Vec<Count> {
-    let penalised = admissions.iter().filter(|admission| admission.sampling.has_penalties());
+    let penalised = admissions
+        .iter()
+        .filter(|admission| admission.sampling.has_penalties());
     penalised
         .map(|admission| {
             let (prompt, output) = admission.tokens.split_at(admission.prompt_len);
-            Count { slot: admission.slot, prompt: words.put(prompt.iter().copied()), output: words.put(output.iter().copied()) }
+            Count {
+                slot: admission.slot,
+                prompt: words.put(prompt.iter().copied()),
+                output: words.put(output.iter().copied()),
+            }
         })
         .collect()
 }
 
 fn pack_tokens(words: &mut Words, rows: &[SoundRow<'_>], group_len: usize) -> Parts {
     let per_token = |row: &SoundRow<'_>| row.row.start..row.row.start + row.tokens.len();
-    let ids = words.put(rows.iter().flat_map(|row| row.tokens.iter().map(|token| token.word())));
-    let slots = words.put(rows.iter().flat_map(|row| per_token(row).map(|_| row.row.slot.0)));
+    let ids = words.put(
+        rows.iter()
+            .flat_map(|row| row.tokens.iter().map(|token| token.word())),
+    );
+    let slots = words.put(
+        rows.iter()
+            .flat_map(|row| per_token(row).map(|_| row.row.slot.0)),
+    );
     let positions = words.put_counts(rows.iter().flat_map(per_token));
-    let place = |row: &SoundRow<'_>, position: usize| row.row.blocks[position / PAGE_LEN].0 as usize * PAGE_LEN + position % PAGE_LEN;
-    let places = words.put_counts(rows.iter().flat_map(|row| per_token(row).map(move |position| place(row, position))));
-    let mut next = 0;
-    let q_start = words.put_counts(rows.iter().map(|row| std::mem::replace(&mut next, next + row.tokens.len())));
+    let place = |row: &SoundRow<'_>, position: usize| {
+        row.row.blocks[position / PAGE_LEN].0 as usize * PAGE_LEN + position % PAGE_LEN
+    };
+    let places = words.put_counts(
+        rows.iter()
+            .flat_map(|row| per_token(row).map(move |position| place(row, position))),
+    );
+    let q_start = words.put_counts(first_tokens(rows));
     let q_lens: Vec<i32> = rows.iter().map(|row| row.tokens.len() as i32).collect();
     let kv_lens: Vec<i32> = rows.iter().map(|row| per_token(row).end as i32).collect();
     let q_len = words.put(q_lens.iter().map(|len| *len as u32));
     let kv_len = words.put(kv_lens.iter().map(|len| *len as u32));
-    let page_starts: Vec<usize> = rows.iter().map(|row| words.put(row.row.blocks.iter().map(|block| block.0)).start).collect();
+    let page_starts: Vec<usize> = rows
+        .iter()
+        .map(|row| words.put(row.row.blocks.iter().map(|block| block.0)).start)
+        .collect();
     let page_start = words.put_counts(page_starts);
-    let tiles = words.put(tiles(&q_lens, &kv_lens, group_len).into_iter().flatten().map(|number| number as u32));
-    Parts { ids, slots, positions, places, q_start, q_len, kv_len, page_start, tiles }
+    let tiles = words.put(
+        tiles(&q_lens, &kv_lens, group_len)
+            .into_iter()
+            .flatten()
+            .map(|number| number as u32),
+    );
+    Parts {
+        ids,
+        slots,
+        positions,
+        places,
+        q_start,
+        q_len,
+        kv_len,
+        page_start,
+        tiles,
+    }
+}
+
+/// Which of the batch's tokens is each row's first.
+fn first_tokens(rows: &[SoundRow<'_>]) -> impl Iterator<Item = usize> {
+    rows.iter().scan(0, |next, row| {
+        let first = *next;
+        *next += row.tokens.len();
+        Some(first)
+    })
 }
 
 /// The choices that the rows want: first those after each row's last token, then those after each first draft, and so on, since a
 /// choice after a draft depends on the one before.
 fn in_rounds(rows: &[SoundRow<'_>]) -> Vec<Wanted> {
-    let longest = rows.iter().map(|row| row.row.drafts.len()).max().unwrap_or(0);
+    let longest = rows
+        .iter()
+        .map(|row| row.row.drafts.len())
+        .max()
+        .unwrap_or(0);
     let round = |num_before: usize| {
-        let wants = move |row: &SoundRow<'_>| !matches!(row.row.want, Want::Nothing) && row.row.drafts.len() >= num_before;
-        rows.iter().enumerate().filter(move |(_, row)| wants(row)).map(move |(number, _)| Wanted { number, num_before })
+        let wants = move |row: &SoundRow<'_>| {
+            !matches!(row.row.want, Want::Nothing) && row.row.drafts.len() >= num_before
+        };
+        rows.iter()
+            .enumerate()
+            .filter(move |(_, row)| wants(row))
+            .map(move |(number, _)| Wanted { number, num_before })
     };
     (0..=longest).flat_map(round).collect()
 }
 
 /// Makes room for the rows of a slab's choices.
 fn pack_slab(words: &mut Words, rows: &[SoundRow<'_>], wanted: &[Wanted]) -> Slab {
-    let starts: Vec<usize> = rows
-        .iter()
-        .scan(0, |next, row| Some(std::mem::replace(next, *next + row.tokens.len())))
-        .collect();
-    let place = |wanted: &Wanted| starts[wanted.number] + rows[wanted.number].row.len - 1 + wanted.num_before;
+    let starts: Vec<usize> = first_tokens(rows).collect();
+    let place = |wanted: &Wanted| {
+        starts[wanted.number] + rows[wanted.number].row.len - 1 + wanted.num_before
+    };
     let token_rows = words.put_counts(wanted.iter().map(place));
     words.align();
     let launches = wanted.chunk_by(|a, b| a.num_before == b.num_before);
-    let launches = launches.map(|round| words.put(std::iter::repeat_n(0, round.len() * SAMPLE_WORDS))).collect();
+    let launches = launches
+        .map(|round| words.put(std::iter::repeat_n(0, round.len() * SAMPLE_WORDS)))
+        .collect();
     let wanted = wanted.iter().map(|wanted| Wanted { ..*wanted }).collect();
-    Slab { rows: token_rows, launches, wanted }
+    Slab {
+        rows: token_rows,
+        launches,
+        wanted,
+    }
 }
-
