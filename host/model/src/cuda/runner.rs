@@ -66,12 +66,15 @@ struct SoundRow<'a> {
     index: usize,
     row: &'a StepRow<'a>,
     tokens: Vec<Token>,
+    /// Whether its first token belongs to the prompt.
+    is_prompt: bool,
 }
 
 impl SoundRow<'_> {
-    /// Whether it belongs to the decode batch.
+    /// Whether it belongs to the decode batch. A prompt's last token does not, though it may come alone: the others of its prompt went
+    /// the other way, and where a prompt is cut must not matter.
     fn is_decode(&self) -> bool {
-        self.tokens.len() == 1 && !matches!(self.row.want, Want::Nothing)
+        self.tokens.len() == 1 && !self.is_prompt && !matches!(self.row.want, Want::Nothing)
     }
 }
 
@@ -153,7 +156,12 @@ impl CudaRunner {
         let mut sound = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             match self.tokens_of(row, &mut slots) {
-                Ok(tokens) => sound.push(SoundRow { index, row, tokens }),
+                Ok((tokens, is_prompt)) => sound.push(SoundRow {
+                    index,
+                    row,
+                    tokens,
+                    is_prompt,
+                }),
                 Err(why) => awaited[index] = Some(Awaited::Now(RowOutcome::Failed(why))),
             }
         }
@@ -164,7 +172,7 @@ impl CudaRunner {
         &self,
         row: &StepRow<'_>,
         slots: &mut HashSet<SlotId>,
-    ) -> Result<Vec<Token>, String> {
+    ) -> Result<(Vec<Token>, bool), String> {
         if row.slot.0 as usize >= self.max_num_seqs {
             return Err(format!(
                 "slot {} is not below {}",
@@ -188,7 +196,7 @@ impl CudaRunner {
                 "{token:?} is not in the vocabulary of {}",
                 self.limits.vocab_len
             )),
-            None => Ok(tokens),
+            None => Ok((tokens, row.start < slot.prompt_len)),
         }
     }
 
