@@ -4,7 +4,7 @@
 // `splits`; block i belongs to K split i % splits and takes strips i/splits, i/splits + G/splits, ... of `tiles a strip` tiles each.
 // Shared memory: 8 rings of stages x tiles x 2 KB, two reduction buffers, x's slice of this split: see SHARED in gemm.rs.
 //   * Every compute warp is one share of K and runs its own cp.async ring, on across strips: no block barrier in the main loop.
-//   * x's slice sits in shared memory, [token][k] with rows 64 bytes off a multiple of 128, loaded once. Columns >= M read row M-1
+//   * x's slice sits in shared memory, [token][k] with rows 16 bytes off a multiple of 128, loaded once. Columns >= M read row M-1
 //     again: mma columns are independent, and theirs are never stored.
 //   * Reductions and epilogues are the other four warps' (two buffers, named barriers), so the stream of weights never waits for them.
 //     They must be separate: a memory fence in a warp with cp.async in flight drains its ring (measured: half the speed).
@@ -32,24 +32,20 @@ template <int NT, int RT, int ST> __device__ __forceinline__ void gemm_stream(co
 
     if (warp < SHARES) {  // ================= compute warps: stream weights, multiply
         const int chunks = a.k / 64, c0 = (int)((long long)chunks * split / splits), nc = (int)((long long)chunks * (split + 1) / splits) - c0;
-        const size_t K = a.k;
+        const size_t row_bytes = (size_t)a.k * 2;
         const TileRows tr(a);
         const int row4 = lane >> 3, piece = lane & 7;
-        const u32 ring = smem_u32(smem) + warp * (ST * STAGE), xs = smem_u32(smem) + RING + 2 * BUFFER * 4, x_row = nc * 128 + 64;
+        const u32 ring = smem_u32(smem) + warp * (ST * STAGE), xs = smem_u32(smem) + RING + 2 * BUFFER * 4, x_row = nc * 128 + 16;
 
         // The next chunk to fetch: runs ST-1 chunks ahead of the arithmetic, across strips.
         int strip_in = warp < nc ? first : strips, chunk_in = warp;
         auto load_w = [&](int slot) {
             if (strip_in >= strips) return;
-            const bf16* p = a.w + (size_t)(strip_in * RT * tr.rows + row4) * K + (size_t)(c0 + chunk_in) * 64 + piece * 8;
-            const u32 d = ring + slot * STAGE + copy_cell(lane);
+            const char* p = (const char*)a.w + (size_t)(strip_in * RT * tr.rows + row4) * row_bytes + (c0 + chunk_in) * 128 + piece * 16;
 #pragma unroll
-            for (int r = 0; r < RT; r++) {
-                if (r && strip_in * RT + r >= tiles) break;  // a last strip of fewer tiles: what is there is never stored
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    cp16(d + r * 2048 + (i >> 1) * 1024 + (i & 1) * 256, p + (size_t)(r * tr.rows) * K + (i >> 1) * tr.half + (i & 1) * 4 * K);
-            }
+            for (int r = 0; r < RT; r++)
+                if (r == 0 || strip_in * RT + r < tiles)  // a last strip of fewer tiles: what is there is never stored
+                    tr.copy(ring + slot * STAGE + r * 2048, lane, p + (size_t)(r * tr.rows) * row_bytes);
             chunk_in += SHARES;
             if (chunk_in >= nc) {
                 chunk_in = warp;
@@ -65,12 +61,12 @@ template <int NT, int RT, int ST> __device__ __forceinline__ void gemm_stream(co
         const int quads = (a.m + 3) / 4;
         for (int u = warp; u < nc * quads; u += SHARES) {  // x's slice: 4 tokens x 128 bytes an instruction
             const int c = u / quads, token = (u - c * quads) * 4 + row4;
-            if (token < a.m) cp16(xs + token * x_row + c * 128 + piece * 16, a.x + token * K + (size_t)(c0 + c) * 64 + piece * 8);
+            if (token < a.m) cp16(xs + token * x_row + c * 128 + piece * 16, (const char*)a.x + token * row_bytes + (c0 + c) * 128 + piece * 16);
         }
         cp_commit();
         u32 x_at[NT];
 #pragma unroll
-        for (int n = 0; n < NT; n++) x_at[n] = xs + min(n * 8 + g, a.m - 1) * x_row + t * 16;
+        for (int n = 0; n < NT; n++) x_at[n] = xs + min(n * 8 + (lane & 7), a.m - 1) * x_row + (lane >> 3) * 16;
         cp_wait<0>();
         bar_sync(BARRIER_X, COMPUTE_THREADS);
 
@@ -88,26 +84,24 @@ template <int NT, int RT, int ST> __device__ __forceinline__ void gemm_stream(co
                 __syncwarp();
                 load_w(slot ? slot - 1 : ST - 1);  // the slot that the last round read
                 cp_commit();
-                const u32 sw = ring + slot * STAGE;
+                const u32 w_at = weight_fragment(ring + slot * STAGE, lane);
 #pragma unroll
                 for (int b = 0; b < 2; b++) {
-                    const u32 cell = fragment_cell(lane, b);
                     uint4 w[RT][2], x[NT];
 #pragma unroll
-                    for (int r = 0; r < RT; r++) {
-                        w[r][0] = lds16(sw + r * 2048 + cell);
-                        w[r][1] = lds16(sw + r * 2048 + 1024 + cell);
-                    }
+                    for (int r = 0; r < RT; r++)
 #pragma unroll
-                    for (int n = 0; n < NT; n++) x[n] = lds16(x_at[n] + c * 128 + b * 64);
+                        for (int j = 0; j < 2; j++) w[r][j] = ldmatrix((w_at ^ ((b * 2 + j) * 32)) + r * 2048);
 #pragma unroll
-                    for (int n = 0; n < NT; n++)
-#pragma unroll
-                        for (int r = 0; r < RT; r++) mma16816(acc[r][n], w[r][0].x, w[r][1].x, w[r][0].y, w[r][1].y, x[n].x, x[n].y);
+                    for (int n = 0; n < NT; n++) x[n] = ldmatrix(x_at[n] + c * 128 + b * 64);
 #pragma unroll
                     for (int n = 0; n < NT; n++)
 #pragma unroll
-                        for (int r = 0; r < RT; r++) mma16816(acc[r][n], w[r][0].z, w[r][1].z, w[r][0].w, w[r][1].w, x[n].z, x[n].w);
+                        for (int r = 0; r < RT; r++) mma16816(acc[r][n], w[r][0].x, w[r][0].y, w[r][0].z, w[r][0].w, x[n].x, x[n].y);
+#pragma unroll
+                    for (int n = 0; n < NT; n++)
+#pragma unroll
+                        for (int r = 0; r < RT; r++) mma16816(acc[r][n], w[r][1].x, w[r][1].y, w[r][1].z, w[r][1].w, x[n].z, x[n].w);
                 }
                 if (++slot == ST) slot = 0;
             }
@@ -133,21 +127,24 @@ template <int NT, int RT, int ST> __device__ __forceinline__ void gemm_stream(co
             const int buffer = it & 1, tile0 = strip * RT, num_tiles = min(RT, tiles - tile0);
             const float* shares = red + buffer * BUFFER;
             bar_sync(BARRIER_FULL + buffer, STREAM_THREADS);
-            auto total = [&](int i, int row, int m) {
-                const float* q = shares + m * RS + i * 16 + row;
-                float even = 0, odd = 0;
-#pragma unroll
+            auto totals = [&](const Quarter (&q)[1], float4 (&v)[1]) {
+                const float* p = shares + q[0].m * RS + q[0].i * 16 + q[0].quarter * 4;
+                float4 even = make_float4(0, 0, 0, 0), odd = even;
+#pragma unroll 2  // more at once would not fit the registers that two blocks leave
                 for (int s = 0; s < SHARES; s += 2) {
-                    even = __fadd_rn(even, q[s * MT * RS]);
-                    odd = __fadd_rn(odd, q[(s + 1) * MT * RS]);
+                    even = add4(even, *(const float4*)(p + s * MT * RS));
+                    odd = add4(odd, *(const float4*)(p + (s + 1) * MT * RS));
                 }
-                return __fadd_rn(even, odd);
+                v[0] = add4(even, odd);
             };
             if (splits > 1)  // partials now, the rest after the last strip
-                deal(num_tiles, a.m, 4, tid, EPILOGUE_THREADS,
-                     [&](int i, int m, int row) { partial_at(a, split, tile0 + i, m)[row] = total(i, row, m); });
+                deal<1>(num_tiles, a.m, 2, tid, EPILOGUE_THREADS, [&](const Quarter (&q)[1], int) {
+                    float4 v[1];
+                    totals(q, v);
+                    *(float4*)(partial_at(a, split, tile0 + q[0].i, q[0].m) + q[0].quarter * 4) = v[0];
+                });
             else
-                finish(a, scale, num_tiles, tid, EPILOGUE_THREADS, [&](int i) { return tile0 + i; }, total);
+                finish<1>(a, scale, num_tiles, tid, EPILOGUE_THREADS, [&](int i) { return tile0 + i; }, totals);
             if (strip + 2 * step < strips) bar_arrive(BARRIER_EMPTY + buffer, STREAM_THREADS);
         }
     }
@@ -164,14 +161,16 @@ template <int NT, int RT, int ST> __device__ __forceinline__ void gemm_stream(co
     }
     __syncthreads();
     __threadfence();
-    finish(a, scale, num_finished, threadIdx.x, STREAM_THREADS, [&](int i) { return finished[i]; },
-           [&](int i, int row, int m) { return sum_of_partials(a, finished[i], row, m); });
+    auto tile_at = [&](int i) { return finished[i]; };
+    finish<1>(a, scale, num_finished, threadIdx.x, STREAM_THREADS, tile_at,
+           [&](const Quarter (&q)[1], float4 (&v)[1]) { sum_partials(a, q, tile_at, v); });
 }
 
 #define STREAM(TOKENS, TILES, STAGES, BLOCKS) \
     extern "C" __global__ void __launch_bounds__(STREAM_THREADS, BLOCKS) gemm_stream_##TOKENS##_##TILES##_##STAGES(const GemmArgs a) { \
         gemm_stream<TOKENS / 8, TILES, STAGES>(a); \
     }
+STREAM(8, 1, 2, 2)
 STREAM(8, 1, 3, 2)
 STREAM(8, 1, 4, 2)
 STREAM(8, 1, 6, 2)

@@ -374,19 +374,22 @@ fn tilings() -> Vec<Tiling> {
             });
         }
     }
-    for (tokens, tiles, warps, stages) in [
-        (16, 1, 4, 4),
-        (16, 1, 5, 2),
-        (32, 1, 3, 3),
-        (32, 2, 1, 6),
-        (32, 2, 5, 3),
-        (64, 1, 5, 4),
-        (64, 2, 2, 4),
-        (64, 2, 4, 3),
+    for (tokens, tiles, groups, warps, stages) in [
+        (16, 1, 1, 4, 4),
+        (16, 1, 1, 5, 2),
+        (32, 1, 1, 3, 3),
+        (32, 2, 1, 1, 6),
+        (32, 2, 1, 5, 3),
+        (64, 1, 1, 5, 4),
+        (64, 2, 1, 2, 4),
+        (64, 2, 1, 4, 3),
+        (64, 2, 2, 2, 5),
+        (64, 2, 2, 8, 2),
     ] {
         all.push(Tiling::Tile {
             tokens,
             tiles,
+            groups,
             warps,
             stages,
         });
@@ -445,6 +448,7 @@ fn all_tilings_give_the_same_bits_for_every_number_of_splits() {
             let reference = Tiling::Tile {
                 tokens: 64,
                 tiles: 1,
+                groups: 1,
                 warps: 4,
                 stages: 3,
             };
@@ -528,85 +532,121 @@ fn timing_of_all_plans() {
     };
     let device = Device::open().unwrap();
     println!("{}", device.name().unwrap());
-    let bench = Bench::new(&device, |n, _| if n > 4000 { 4 } else { 8 }).unwrap();
+    let bench = Bench::new(&device, |n, _| if n > 4000 { 2 } else { 6 }).unwrap();
     for m in wanted.split(',').map(|m| m.parse::<usize>().unwrap()) {
-        let mut tilings = Vec::new();
-        let tokens = [8, 16, 32, 64]
-            .into_iter()
-            .find(|&tokens| m <= tokens)
-            .unwrap();
-        let streams: &[(usize, usize)] = match tokens {
-            8 => &[(1, 3), (1, 4), (1, 6)],
-            16 => &[(1, 4), (1, 5), (2, 3)],
-            _ => &[],
-        };
-        for &(tiles, stages) in streams {
-            for blocks_per_sm in [1, 2] {
-                tilings.push(Tiling::Stream {
-                    tokens,
-                    tiles,
-                    stages,
-                    blocks_per_sm,
-                });
-            }
-        }
-        let tiles: &[(usize, &[usize])] = match tokens {
-            8 => &[],
-            16 => &[(1, &[2, 3, 4, 5])],
-            32 => &[(1, &[3, 4, 5]), (2, &[1, 2, 3, 4, 5])],
-            _ => &[(1, &[3, 4, 5]), (2, &[1, 2, 3, 4])],
-        };
-        for &(tiles, warps) in tiles {
-            for &warps in warps {
-                for stages in [3, 4, 6] {
-                    tilings.push(Tiling::Tile {
-                        tokens,
-                        tiles,
-                        warps,
-                        stages,
-                    });
-                }
-            }
-        }
+        let tilings = tilings_for(m);
+        let mut best = Vec::new();
         for op in Op::ALL {
             let (n, k) = op.shape();
             let splits: &[usize] = match op {
-                Op::Qkv => &[1, 2, 3, 4],
+                Op::Qkv => &[1, 2],
                 Op::O => &[1, 2, 3, 4, 6],
-                Op::GateUp => &[1, 2],
-                Op::Down => &[2, 3, 4, 6, 8],
-                Op::Head => &[1],
+                Op::Down => &[2, 3, 4, 6],
+                Op::GateUp | Op::Head => &[1],
             };
             for &splits in splits {
                 let mut results: Vec<_> = tilings
                     .iter()
                     .map(|&tiling| Plan { tiling, splits })
                     .filter(|plan| plan.is_possible(&device, m, n, k))
-                    .map(|plan| (bench.time(&device, op, m, plan).unwrap(), plan.tiling))
+                    .map(|plan| (bench.time(&device, op, m, plan).unwrap(), plan))
                     .collect();
                 results.sort_by(|a, b| a.0.total_cmp(&b.0));
+                results.truncate(7);
                 let line: Vec<_> = results
                     .iter()
-                    .take(7)
-                    .map(|(us, tiling)| match tiling {
-                        Tiling::Stream {
-                            tiles,
-                            stages,
-                            blocks_per_sm,
-                            ..
-                        } => {
-                            format!("S{tiles}.{stages}.{blocks_per_sm} {us:.2}")
-                        }
-                        Tiling::Tile {
-                            tiles,
-                            warps,
-                            stages,
-                            ..
-                        } => format!("T{tiles}.{warps}.{stages} {us:.2}"),
-                    })
+                    .map(|(us, plan)| format!("{} {us:.2}", name(plan)))
                     .collect();
                 println!("M={m:2} {:8} /{splits}  {}", op.name(), line.join("  "));
+                if splits == num_splits(n, k) {
+                    best.push(results);
+                }
+            }
+        }
+        // In the step, where another product comes before and after.
+        let mut chosen: Vec<Plan> = best.iter().map(|results| results[0].1).collect();
+        let step = |plans: &[Plan]| {
+            bench
+                .time_step(&device, m, |op| plans[op as usize])
+                .unwrap()
+        };
+        let mut us = step(&chosen);
+        let before = us;
+        for op in Op::ALL {
+            for (_, plan) in &best[op as usize][1..] {
+                let mut plans = chosen.clone();
+                plans[op as usize] = *plan;
+                let other = step(&plans);
+                if other < us {
+                    (us, chosen) = (other, plans);
+                }
+            }
+        }
+        let names: Vec<_> = chosen.iter().map(name).collect();
+        println!(
+            "M={m:2} step {before:.1} -> {us:.1} us: {}",
+            names.join("  ")
+        );
+    }
+}
+
+fn name(plan: &Plan) -> String {
+    match plan.tiling {
+        Tiling::Stream {
+            tokens,
+            tiles,
+            stages,
+            blocks_per_sm,
+        } => format!("S{tokens}.{tiles}.{stages}.{blocks_per_sm}"),
+        Tiling::Tile {
+            tokens,
+            tiles,
+            groups,
+            warps,
+            stages,
+        } => format!("T{tokens}.{tiles}.{groups}.{warps}.{stages}"),
+    }
+}
+
+fn tilings_for(m: usize) -> Vec<Tiling> {
+    let mut tilings = Vec::new();
+    let tokens = [8, 16, 32, 64]
+        .into_iter()
+        .find(|&tokens| m <= tokens)
+        .unwrap();
+    let streams: &[(usize, usize)] = match tokens {
+        8 => &[(1, 3), (1, 4), (1, 6)],
+        16 => &[(1, 4), (1, 5), (2, 3)],
+        _ => &[],
+    };
+    for &(tiles, stages) in streams {
+        for blocks_per_sm in [1, 2] {
+            tilings.push(Tiling::Stream {
+                tokens,
+                tiles,
+                stages,
+                blocks_per_sm,
+            });
+        }
+    }
+    let tiles: &[(usize, usize, &[usize])] = match tokens {
+        8 => &[],
+        16 => &[(1, 1, &[2, 3, 4, 5])],
+        32 => &[(1, 1, &[2, 3, 4, 5]), (2, 1, &[2, 3, 4, 5, 6])],
+        _ => &[(1, 1, &[3, 4, 5]), (2, 1, &[2, 3, 4]), (2, 2, &[4, 6, 8])],
+    };
+    for &(tiles, groups, warps) in tiles {
+        for &warps in warps {
+            for stages in [2, 3, 4, 6] {
+                tilings.push(Tiling::Tile {
+                    tokens,
+                    tiles,
+                    groups,
+                    warps,
+                    stages,
+                });
             }
         }
     }
+    tilings
 }

@@ -95,6 +95,8 @@ pub enum Tiling {
         tokens: usize,
         /// Tiles of 16 weight rows a warp.
         tiles: usize,
+        /// Groups that the tokens are cut into, each other warps' work.
+        groups: usize,
         /// Warps in each of the block's two halves.
         warps: usize,
         /// Of the ring.
@@ -145,9 +147,9 @@ const MAX_FINISHED: usize = 256;
 
 /// Ranges that K is cut into. A function of the shape alone, because it is part of the order of summation.
 ///
-/// Matrices with few rows are cut so that about 120 blocks of 64 rows fill the multiprocessors; a range keeps a chunk for each share.
+/// Matrices with few rows are cut so that about 128 blocks of 80 rows fill the multiprocessors; a range keeps a chunk for each share.
 pub fn num_splits(num_rows: usize, num_cols: usize) -> usize {
-    let wanted = (120 * 64) / num_rows.max(1);
+    let wanted = (128 * 80) / num_rows.max(1);
     wanted.min(num_cols / CHUNK / 8).clamp(1, 8)
 }
 
@@ -160,11 +162,17 @@ impl Plan {
                 stream(8, 1, 6),
                 stream(8, 1, 4),
                 stream(8, 1, 3),
-                tile(16, 1, 4, 4),
+                stream(8, 1, 2),
+                tile(16, 1, 1, 4, 4),
             ],
-            9..=16 => &[stream(16, 2, 3), stream(16, 1, 4), tile(16, 1, 4, 4)],
-            17..=32 => &[tile(32, 2, 2, 4), tile(32, 2, 2, 3)],
-            _ => &[tile(64, 2, 2, 4), tile(64, 2, 2, 2)],
+            9..=16 => &[
+                stream(16, 1, 5),
+                stream(16, 1, 4),
+                tile(16, 1, 1, 5, 6),
+                tile(16, 1, 1, 4, 4),
+            ],
+            17..=32 => &[tile(32, 1, 1, 5, 4), tile(32, 1, 1, 4, 3)],
+            _ => &[tile(64, 1, 1, 5, 4), tile(64, 1, 1, 4, 2)],
         };
         let fits = |tiling: &&Tiling| {
             let plan = Self {
@@ -200,6 +208,19 @@ impl Plan {
         }
     }
 
+    /// Of 16 weight rows, that a block of `gemm_tile` or a strip of `gemm_stream` has.
+    fn tiles_of_block(&self) -> usize {
+        match self.tiling {
+            Tiling::Stream { tiles, .. } => tiles,
+            Tiling::Tile {
+                tiles,
+                groups,
+                warps,
+                ..
+            } => warps / groups * tiles,
+        }
+    }
+
     fn num_stream_blocks(&self, device: &Device, n: usize) -> usize {
         let Tiling::Stream {
             tiles,
@@ -225,16 +246,12 @@ impl Plan {
                 let ring = STREAM_SHARES * stages * tiles * TILE_BYTES;
                 let sums = 2 * STREAM_SHARES * tokens * (tiles * TILE_ROWS + 4) * 4;
                 let chunks = (k / CHUNK).div_ceil(self.splits);
-                ring + sums + m * (chunks * TOKEN_BYTES + 64)
+                ring + sums + m * (chunks * TOKEN_BYTES + 16)
             }
-            Tiling::Tile {
-                tokens,
-                tiles,
-                warps,
-                stages,
-            } => {
-                let ring = 2 * stages * (warps * tiles * TILE_BYTES + tokens * TOKEN_BYTES);
-                let sums = 2 * tokens * (warps * tiles * TILE_ROWS + 4) * 4;
+            Tiling::Tile { tokens, stages, .. } => {
+                let tiles = self.tiles_of_block();
+                let ring = 2 * stages * (tiles * TILE_BYTES + tokens * TOKEN_BYTES);
+                let sums = 2 * tokens * (tiles * TILE_ROWS + 4) * 4;
                 ring.max(sums)
             }
         }
@@ -248,7 +265,12 @@ impl Plan {
                 stages,
                 ..
             } => format!("gemm_stream_{tokens}_{tiles}_{stages}"),
-            Tiling::Tile { tokens, tiles, .. } => format!("gemm_tile_{tokens}_{tiles}"),
+            Tiling::Tile {
+                tokens,
+                tiles,
+                groups,
+                ..
+            } => format!("gemm_tile_{tokens}_{tiles}_{groups}"),
         }
     }
 
@@ -258,8 +280,8 @@ impl Plan {
                 [self.num_stream_blocks(device, n) as u32, 1, 1],
                 STREAM_THREADS,
             ),
-            Tiling::Tile { tiles, warps, .. } => {
-                let blocks = (n / TILE_ROWS).div_ceil(warps * tiles);
+            Tiling::Tile { warps, .. } => {
+                let blocks = (n / TILE_ROWS).div_ceil(self.tiles_of_block());
                 ([blocks as u32, self.splits as u32, 1], warps * 64)
             }
         };
@@ -281,10 +303,11 @@ const fn stream(tokens: usize, tiles: usize, stages: usize) -> Tiling {
     }
 }
 
-const fn tile(tokens: usize, tiles: usize, warps: usize, stages: usize) -> Tiling {
+const fn tile(tokens: usize, tiles: usize, groups: usize, warps: usize, stages: usize) -> Tiling {
     Tiling::Tile {
         tokens,
         tiles,
+        groups,
         warps,
         stages,
     }
