@@ -66,8 +66,12 @@ impl Version {
     }
 }
 
-/// The work of one launch: (sequence, q tile) pairs, those with most keys first, so that the last ones to run are short.
-/// `group` is the number of query heads of a kv head.
+/// Tiles of a sequence that are worked on together: they read the same keys, which the second-level cache then keeps. With more,
+/// short tiles would come before long ones of other sequences.
+const NEIGHBOURS: usize = 16;
+
+/// The work of one launch: (sequence, q tile) pairs, those with most keys first, so that the last ones to run are short; but
+/// neighbours in a sequence stay together. `group` is the number of query heads of a kv head.
 ///
 /// ```
 /// // 2 new tokens of a long sequence, and a prompt of 40 tokens.
@@ -85,13 +89,16 @@ pub fn tiles(q_lens: &[i32], kv_lens: &[i32], group: usize) -> Vec<[i32; 2]> {
             0 <= q_len && q_len <= kv_len,
             "{q_len} of {kv_len} tokens are new"
         );
-        let rows = q_len as usize * group;
-        for tile in 0..rows.div_ceil(TILE_ROWS) {
-            let last_row = ((tile + 1) * TILE_ROWS).min(rows) - 1;
-            let keys = (kv_len - q_len) as usize + last_row / group + 1;
+        let num_tiles = (q_len as usize * group).div_ceil(TILE_ROWS);
+        for tile in (0..num_tiles).rev() {
+            let from_last = num_tiles - 1 - tile;
+            let longest = num_tiles - from_last / NEIGHBOURS * NEIGHBOURS;
+            let keys =
+                (kv_len - q_len) as usize + (longest * TILE_ROWS / group).min(q_len as usize);
             tiles.push((keys, [sequence as i32, tile as i32]));
         }
     }
+    // Stable: neighbours have equal keys here.
     tiles.sort_by_key(|&(keys, _)| std::cmp::Reverse(keys));
     tiles.into_iter().map(|(_, tile)| tile).collect()
 }
