@@ -58,11 +58,11 @@ constexpr u32 Q_HALF = WG_ROWS * ROW_BYTES, Q_BYTES = 2 * Q_HALF;
 constexpr u32 KV_HALF = BN * ROW_BYTES, KV_BYTES = 2 * KV_HALF;
 constexpr u32 BOX_BYTES = PAGE_LEN * ROW_BYTES;
 constexpr u32 KEYS = SLOTS * 2 * Q_BYTES, VALUES = KEYS + STAGES * KV_BYTES;
-// Barriers of 8 bytes, STAGES or SLOTS each, and the numbers of the work in the slots.
+// Barriers of 8 bytes, STAGES or SLOTS of each, and the work in the slots.
 constexpr u32 FULL_KEYS = VALUES + STAGES * KV_BYTES, FULL_VALUES = FULL_KEYS + STAGES * 8;
 constexpr u32 EMPTY_KEYS = FULL_VALUES + STAGES * 8, EMPTY_VALUES = EMPTY_KEYS + STAGES * 8;
 constexpr u32 FULL_WORK = EMPTY_VALUES + STAGES * 8, FULL_QUERIES = FULL_WORK + SLOTS * 8, EMPTY_SLOT = FULL_QUERIES + SLOTS * 8;
-constexpr u32 WORK = EMPTY_SLOT + SLOTS * 8;
+constexpr u32 WORK = EMPTY_SLOT + SLOTS * 8, WORK_BYTES = 32;
 #define MINUS_INFINITY __int_as_float(0xff800000)
 
 __device__ __forceinline__ float exp2_approx(float x) {
@@ -99,11 +99,8 @@ __device__ __forceinline__ void copy_box(u32 to, const TensorMap* map, int colum
         : "memory");
 }
 
-__device__ __forceinline__ void store(u32 to, int v) { asm volatile("st.shared.s32 [%0], %1;" ::"r"(to), "r"(v) : "memory"); }
-__device__ __forceinline__ int load(u32 from) {
-    int v;
-    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(v) : "r"(from) : "memory");
-    return v;
+__device__ __forceinline__ void sts16(u32 to, uint4 v) {
+    asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
 // Copies 16 bytes, or writes as many zeros.
 __device__ __forceinline__ void cp16_or_zero(u32 to, const void* from, bool copies) {
@@ -157,20 +154,21 @@ __device__ __forceinline__ u32 swizzled(int row, int chunk) { return row * ROW_B
 // Work that was taken beyond the first of each block. All of the launch's takers together bring it back to 0; launches do not overlap.
 __device__ u32 num_taken = 0;
 
+// What warp 0 tells the others. No tiles: stop.
 struct Work {
-    int seq, kv_head, first_row, last_row, q_len, kv_len, num_tiles;
-    __device__ __forceinline__ Work(const PrefillArgs& a, int number) {
-        const int* tile = a.tiles + 2 * (number / a.num_kv_heads);
-        kv_head = number % a.num_kv_heads;
-        seq = tile[0];
-        first_row = tile[1] * BM;
-        q_len = a.q_len[seq];
-        kv_len = a.kv_len[seq];
-        last_row = min(first_row + BM, q_len * a.group) - 1;
-        const int end = kv_len - q_len + last_row / a.group + 1;  // keys that the last row sees
-        num_tiles = (end + BN - 1) / BN;
-    }
+    int num_tiles, kv_head;
+    int q_start;              // the sequence's first row of q and out
+    int start;                // position of its first token
+    int first_row, last_row;  // packed
 };
+__device__ __forceinline__ void store(u32 to, const Work& work) {
+    sts16(to, make_uint4(work.num_tiles, work.kv_head, work.q_start, work.start));
+    sts16(to + 16, make_uint4(work.first_row, work.last_row, 0, 0));
+}
+__device__ __forceinline__ Work load(u32 from) {
+    const uint4 a = lds16(from), b = lds16(from + 16);
+    return {(int)a.x, (int)a.y, (int)a.z, (int)a.w, (int)b.x, (int)b.y};
+}
 
 // A page of a tile that has tokens of the sequence in part or not at all: those, and zeros. What lies behind may be NaN, which 0 * V
 // would spread.
@@ -181,21 +179,21 @@ __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_toke
     for (int row = lane >> 4; row < PAGE_LEN; row += 2) {
         uint4 v = make_uint4(0, 0, 0, 0);
         if (row < num_tokens) v = *(const uint4*)(from + row * HD + chunk * 8);
-        asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to + swizzled(row, chunk & 7)), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
-                     : "memory");
+        sts16(to + swizzled(row, chunk & 7), v);
     }
 }
 
 // Fills the ring for one work, `filled` tiles after the launch's first.
-__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, u32 shared, int filled, int lane) {
+__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, int seq, int kv_len, u32 shared, int filled,
+                                                     int lane) {
     const PrefillArgs& a = args.rest;
-    const int* pages = a.pages + a.page_start[work.seq];
-    const int last_page = (work.kv_len - 1) / PAGE_LEN;
+    const int* pages = a.pages + a.page_start[seq];
+    const int last_page = (kv_len - 1) / PAGE_LEN;
     int some_pages = 0;  // a lane's one of the next 32
     for (int j = 0; j < work.num_tiles; j++) {
         const int stage = (filled + j) % STAGES, first_page = j * PAGES_A_TILE;
         if (first_page % 32 == 0) some_pages = pages[min(first_page + lane, last_page)];
-        const int num_whole = min(work.kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
+        const int num_whole = min(kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
 #pragma unroll
         for (int which = 0; which < 2; which++) {
             const u32 to = shared + (which ? VALUES : KEYS) + stage * KV_BYTES;
@@ -207,7 +205,7 @@ __device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, cons
             barrier_wait(shared + (which ? EMPTY_VALUES : EMPTY_KEYS) + stage * 8, ((filled + j) / STAGES & 1) ^ 1);
             if (num_whole < PAGES_A_TILE) {
                 for (int p = num_whole; p < PAGES_A_TILE; p++)
-                    copy_page(to + p * BOX_BYTES, a.cache + (long long)row(p) * HD, work.kv_len - (first_page + p) * PAGE_LEN, lane);
+                    copy_page(to + p * BOX_BYTES, a.cache + (long long)row(p) * HD, kv_len - (first_page + p) * PAGE_LEN, lane);
                 fence_async();
                 __syncwarp();
             }
@@ -225,19 +223,34 @@ __device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, cons
     }
 }
 
-// Warp 0: takes work, says what it is, and copies for it. A number past the last tells everybody to stop.
-__device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int num_works, int lane) {
+// Warp 0: takes work, tells the others, and copies keys and values.
+__device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int lane) {
+    const PrefillArgs& a = args.rest;
+    const int num_works = args.num_tiles * a.num_kv_heads;
     int number = blockIdx.x, filled = 0;
     for (int i = 0;; i++) {
+        Work work = {};
+        int seq = 0, kv_len = 0;
+        if (number < num_works) {
+            const int* tile = a.tiles + 2 * (number / a.num_kv_heads);
+            seq = tile[0];
+            kv_len = a.kv_len[seq];
+            const int q_len = a.q_len[seq];
+            work.kv_head = number % a.num_kv_heads;
+            work.q_start = a.q_start[seq];
+            work.start = kv_len - q_len;
+            work.first_row = tile[1] * BM;
+            work.last_row = min(work.first_row + BM, q_len * a.group) - 1;
+            work.num_tiles = (work.start + work.last_row / a.group) / BN + 1;  // up to the last row's position
+        }
         const int slot = i % SLOTS;
         barrier_wait(shared + EMPTY_SLOT + slot * 8, (i / SLOTS & 1) ^ 1);
         if (lane == 0) {
-            store(shared + WORK + slot * 4, number);
+            store(shared + WORK + slot * WORK_BYTES, work);
             barrier_arrive(shared + FULL_WORK + slot * 8);
         }
-        if (number >= num_works) break;
-        const Work work(args.rest, number);
-        copy_keys_and_values(args, work, shared, filled, lane);
+        if (work.num_tiles == 0) break;
+        copy_keys_and_values(args, work, seq, kv_len, shared, filled, lane);
         filled += work.num_tiles;
         // As late as possible, so that who is done first takes the longest that is left. The number wraps at num_works: as many are
         // taken, counting for each block the one that is no more.
@@ -247,15 +260,14 @@ __device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int
 }
 
 // Warps 1 and 2: the queries of the work in each slot.
-__device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, int num_works, int thread) {
+__device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, int thread) {
     const int chunk = thread % 16;
     for (int i = 0;; i++) {
         const int slot = i % SLOTS;
         barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);
-        const int number = load(shared + WORK + slot * 4);
-        if (number >= num_works) break;
-        const Work work(a, number);
-        const bf16* from = a.q + (long long)a.q_start[work.seq] * a.q_stride + work.kv_head * a.group * HD + chunk * 8;
+        const Work work = load(shared + WORK + slot * WORK_BYTES);
+        if (work.num_tiles == 0) break;
+        const bf16* from = a.q + (long long)work.q_start * a.q_stride + work.kv_head * a.group * HD + chunk * 8;
         const u32 to = shared + slot * 2 * Q_BYTES + (chunk >> 3) * Q_HALF;
         for (int row = thread / 16; row < BM; row += QUERY_COPIERS / 16) {
             const int packed = min(work.first_row + row, work.last_row), token = packed / a.group;
@@ -272,7 +284,7 @@ __device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, i
 // A computing warpgroup's part of the work in `slot`, whose keys and values begin `filled` tiles after the launch's first.
 __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u32 shared, int slot, int filled, int wg) {
     const int thread = threadIdx.x % 128, warp = thread >> 5, lane = thread & 31, g = lane >> 2, t = lane & 3;
-    const int first_row = work.first_row + wg * WG_ROWS, start = work.kv_len - work.q_len;
+    const int first_row = work.first_row + wg * WG_ROWS, start = work.start;
     const u32 queries = shared + (slot * 2 + wg) * Q_BYTES;
     float o[64], s[64];  // [column / 8][row g | g + 8][column 2t, 2t + 1], of 16 rows a warp
     u32 p[32];           // weights, the A operand of 8 products
@@ -387,7 +399,7 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
                          : "memory");
         }
     __syncwarp();
-    bf16* out = a.out + (long long)a.q_start[work.seq] * a.num_kv_heads * a.group * HD;
+    bf16* out = a.out + (long long)work.q_start * a.num_kv_heads * a.group * HD;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         const int row = warp * 16 + i * 2 + lane / 16, chunk = lane % 16, packed = first_row + row;
@@ -403,7 +415,7 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
 extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(const __grid_constant__ WgmmaArgs a) {
     extern __shared__ unsigned char unaligned[];
     const u32 shared = (smem_u32(unaligned) + 1023) / 1024 * 1024;
-    const int wg = threadIdx.x / 128, num_works = a.num_tiles * a.rest.num_kv_heads;
+    const int wg = threadIdx.x / 128;
     if (threadIdx.x == 0) {
 #pragma unroll
         for (int i = 0; i < STAGES; i++) {
@@ -425,16 +437,15 @@ extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(con
     if (wg == 0) {  // 168 registers a thread at the start, as launched: 72 + 2 * 216 = 3 * 168
         asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
         const int warp = threadIdx.x / 32;
-        if (warp == 0) take_work(a, shared, num_works, threadIdx.x);
-        else if (warp <= 2) copy_queries(a.rest, shared, num_works, threadIdx.x - 32);
+        if (warp == 0) take_work(a, shared, threadIdx.x);
+        else if (warp <= 2) copy_queries(a.rest, shared, threadIdx.x - 32);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
         for (int i = 0, filled = 0;; i++) {
             const int slot = i % SLOTS;
             barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);
-            const int number = load(shared + WORK + slot * 4);
-            if (number >= num_works) break;
-            const Work work(a.rest, number);
+            const Work work = load(shared + WORK + slot * WORK_BYTES);
+            if (work.num_tiles == 0) break;
             barrier_wait(shared + FULL_QUERIES + slot * 8, i / SLOTS & 1);
             attend(a.rest, work, shared, slot, filled, wg - 1);
             filled += work.num_tiles;

@@ -258,8 +258,8 @@ pub fn prefill_attention_by(
     }
 }
 
-/// Two slots of queries and two stages of keys and values, 128 rows each, and the barriers; the kernel aligns itself to 1024 bytes.
-const WGMMA_SHARED_BYTES: u32 = 6 * 128 * 128 * 2 + 1024 + 128;
+/// Two slots of queries and two stages of keys and values, 128 rows each, and barriers; the kernel aligns itself to 1024 bytes.
+const WGMMA_SHARED_BYTES: u32 = 6 * 128 * 128 * 2 + 1024 + 256;
 
 /// The cache as rows of one head, of which a copy takes half a row of each token of a page: 128 bytes is what a swizzled row holds.
 #[allow(unsafe_code, reason = "asks the driver to encode a tensor map")]
