@@ -75,6 +75,7 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
     static_assert(BN == 2 * PAGE_LEN && COPY_STEP % 8 == 0, "the rows that a thread copies are 8 or 16 apart in one page");
     extern __shared__ __align__(256) unsigned char shared[];
     const u32 ring = smem_u32(shared);
+    pdl_trigger();
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     const int kv_head = blockIdx.x % a.num_kv_heads;
     const int* tile = a.tiles + 2 * (blockIdx.x / a.num_kv_heads);
@@ -106,6 +107,7 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
         cp_commit();
     };
     read_page(0);
+    pdl_wait();  // the work and the pages are the step's; queries and the newest keys come from the kernel before
 #pragma unroll
     for (int i = 0; i < BM / (2 * COPY_STEP); i++) {
         const int row = i * 2 * COPY_STEP + threadIdx.x / CHUNKS, packed = min(first_row + row, last_row);

@@ -193,6 +193,7 @@ __device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, cons
     for (int j = 0; j < work.num_tiles; j++) {
         const int stage = (filled + j) % STAGES, first_page = j * PAGES_A_TILE;
         if (first_page % 32 == 0) some_pages = pages[min(first_page + lane, last_page)];
+        if (filled + j == 0) pdl_wait();  // the work and the pages are the step's; the newest keys come from the kernel before
         const int num_whole = min(kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
 #pragma unroll
         for (int which = 0; which < 2; which++) {
@@ -416,6 +417,7 @@ extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(con
     extern __shared__ unsigned char unaligned[];
     const u32 shared = (smem_u32(unaligned) + 1023) / 1024 * 1024;
     const int wg = threadIdx.x / 128;
+    pdl_trigger();
     if (threadIdx.x == 0) {
 #pragma unroll
         for (int i = 0; i < STAGES; i++) {
@@ -437,10 +439,15 @@ extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(con
     if (wg == 0) {  // 168 registers a thread at the start, as launched: 72 + 2 * 216 = 3 * 168
         asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
         const int warp = threadIdx.x / 32;
-        if (warp == 0) take_work(a, shared, threadIdx.x);
-        else if (warp <= 2) copy_queries(a.rest, shared, threadIdx.x - 32);
+        if (warp == 0) {
+            take_work(a, shared, threadIdx.x);
+        } else {
+            pdl_wait();
+            if (warp <= 2) copy_queries(a.rest, shared, threadIdx.x - 32);
+        }
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
+        pdl_wait();
         for (int i = 0, filled = 0;; i++) {
             const int slot = i % SLOTS;
             barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);

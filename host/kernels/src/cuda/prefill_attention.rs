@@ -233,7 +233,7 @@ pub fn prefill_attention_by(
                 grid,
                 threads: 256,
                 shared_bytes: 2 * 2 * 64 * head_len as u32 * 2,
-                overlaps: false,
+                overlaps: true,
             };
             // SAFETY: the struct is the kernel's; the shapes are checked, and the caller promises what the arrays say.
             unsafe { device.launch(&kernel, dispatch, &args) }
@@ -245,7 +245,7 @@ pub fn prefill_attention_by(
                 grid: [grid[0].min(device.num_sms()), 1, 1],
                 threads: 384,
                 shared_bytes: WGMMA_SHARED_BYTES,
-                overlaps: false,
+                overlaps: true,
             };
             let args = WgmmaArgs {
                 cache: boxes_of_a_page(cache, head_len)?,
