@@ -1,42 +1,24 @@
-// Causal attention of new tokens over the paged cache, several sequences in one launch, on Hopper's wgmma and bulk tensor copies.
-//
-// What it computes, the layouts and the packing of query heads are those of prefill_attention.cu, for HD = 128 only.
+// Prefill attention (prefill_attention.cuh says what that is) by Hopper's wgmma and bulk tensor copies, for HD = 128.
 //   cache    as a tensor map: rows of 128 numbers in the order [page][K|V][kv head][PAGE_LEN], boxes of PAGE_LEN rows and 64
 //            numbers, 128-byte swizzle
 //
-// grid = multiprocessors, at most tiles * kv heads: blocks stay and take the next (tile, kv head), the kv heads of a tile side by side, so
-// that the copies for one run while another is computed. Three warpgroups:
-//   0     copies: warp 0 takes work and fills a ring of 2 stages, 128 keys and 128 values each, page by page; warps 1 and 2 the queries
+// grid = multiprocessors, at most tiles * kv heads. Blocks stay and take the next (tile, kv head), the kv heads of a tile side by
+// side, so that the copies for one run while another is computed. Three warpgroups:
+//   0     copies: warp 0 takes work and fills a ring of 2 stages, 128 keys and 128 values each, page by page; warps 1 and 2 copy
+//         the queries
 //   1, 2  each computes 64 packed rows: queries in shared memory, scores, weights and output in registers
-// A computing warpgroup has two products in flight: the scores of keys j and the weighted values j - 1; and the two take turns at
-// issuing, so that one computes exponentials while the other's products run.
+// A computing warpgroup has two products in flight: the scores of keys j and the weighted values j - 1, and computes exponentials
+// meanwhile. (Letting the two warpgroups take turns at issuing, as FlashAttention-3 does, was 1 % slower.)
 // Shared memory, from the first multiple of 1024 on:
 //   queries  [slot][warpgroup][half of HD][64 rows][64]   32 KB a slot, of which there are two; the output leaves through them
 //   keys     [stage][half of HD][128 tokens][64]          32 KB a stage
 //   values   the same
 //   barriers, and the work of both slots
 // All rows are 128 bytes with the 16-byte chunks swizzled, as wgmma and the copies have it.
-//
-// The tiles of keys begin at position 0 whatever the chunk, and a tile that a row sees nothing of changes none of its bits, so a row
-// is the same however its prompt was cut and whatever else is in the launch. It is not the same as in prefill_attention.cu.
-#include "common.cuh"
+#include "prefill_attention.cuh"
 
 struct __align__(128) TensorMap {
     u64 opaque[16];
-};
-
-struct PrefillArgs {
-    const bf16* q;
-    const bf16* cache;
-    bf16* out;
-    const int* tiles;
-    const int* q_start;
-    const int* q_len;
-    const int* kv_len;
-    const int* page_start;
-    const int* pages;
-    int q_stride, num_kv_heads, group;
-    float scale;  // of the scores, times log2(e): the softmax is made of powers of two
 };
 
 struct WgmmaArgs {
@@ -46,7 +28,6 @@ struct WgmmaArgs {
 };
 
 constexpr int HD = 128;
-constexpr int BM = 128;        // packed rows of a q tile
 constexpr int WG_ROWS = 64;    // of a warpgroup
 constexpr int BN = 128;        // keys of a tile
 constexpr int STAGES = 2;      // of keys and values
@@ -58,21 +39,11 @@ constexpr u32 Q_HALF = WG_ROWS * ROW_BYTES, Q_BYTES = 2 * Q_HALF;
 constexpr u32 KV_HALF = BN * ROW_BYTES, KV_BYTES = 2 * KV_HALF;
 constexpr u32 BOX_BYTES = PAGE_LEN * ROW_BYTES;
 constexpr u32 KEYS = SLOTS * 2 * Q_BYTES, VALUES = KEYS + STAGES * KV_BYTES;
-// Barriers of 8 bytes, STAGES or SLOTS each, and the numbers of the work in the slots.
+// Barriers of 8 bytes, STAGES or SLOTS of each, and the work in the slots.
 constexpr u32 FULL_KEYS = VALUES + STAGES * KV_BYTES, FULL_VALUES = FULL_KEYS + STAGES * 8;
 constexpr u32 EMPTY_KEYS = FULL_VALUES + STAGES * 8, EMPTY_VALUES = EMPTY_KEYS + STAGES * 8;
 constexpr u32 FULL_WORK = EMPTY_VALUES + STAGES * 8, FULL_QUERIES = FULL_WORK + SLOTS * 8, EMPTY_SLOT = FULL_QUERIES + SLOTS * 8;
-constexpr u32 WORK = EMPTY_SLOT + SLOTS * 8;
-#define MINUS_INFINITY __int_as_float(0xff800000)
-
-__device__ __forceinline__ float exp2_approx(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-// Barriers of warps: a computing warpgroup's own, and its turn to issue.
-constexpr int OWN = 1, TURN = 3;
+constexpr u32 WORK = EMPTY_SLOT + SLOTS * 8, WORK_BYTES = 32;
 
 // ---- barriers in shared memory
 __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
@@ -90,12 +61,8 @@ __device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
         "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
         "@!done bra again;\n}" ::"r"(barrier), "r"(parity) : "memory");
 }
-__device__ __forceinline__ void named_sync(int id, int threads) {
-    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-__device__ __forceinline__ void named_arrive(int id, int threads) {
-    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
+// Of a computing warpgroup alone.
+__device__ __forceinline__ void warpgroup_sync(int wg) { asm volatile("bar.sync %0, 128;" ::"r"(1 + wg) : "memory"); }
 // Makes what this thread stored to shared memory visible to wgmma and bulk copies.
 __device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -106,18 +73,9 @@ __device__ __forceinline__ void copy_box(u32 to, const TensorMap* map, int colum
         : "memory");
 }
 
-__device__ __forceinline__ void store(u32 to, int v) { asm volatile("st.shared.s32 [%0], %1;" ::"r"(to), "r"(v) : "memory"); }
-__device__ __forceinline__ int load(u32 from) {
-    int v;
-    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(v) : "r"(from) : "memory");
-    return v;
+__device__ __forceinline__ void sts16(u32 to, uint4 v) {
+    asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
-// Copies 16 bytes, or writes as many zeros.
-__device__ __forceinline__ void cp16_or_zero(u32 to, const void* from, bool copies) {
-    int bytes = copies ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-}
-
 // ---- wgmma: D[64x128] += A[64x16] B[16x128]. Each warp of the warpgroup has 16 rows of D, laid out as of mma16816, 16 times.
 // A descriptor says where a matrix is, with rows of 128 swizzled bytes: in units of 16 bytes the address, the distance of
 // 64-number blocks along the rows (only where the rows are not the dimension that is summed over), and that of groups of 8 rows.
@@ -151,7 +109,9 @@ __device__ __forceinline__ void wgmma_registers(float (&d)[64], u32 a0, u32 a1, 
 __device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits until at most N groups are in flight.
-template <int N> __device__ __forceinline__ void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
+template <int N> __device__ __forceinline__ void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
 // Keeps the compiler from moving uses of these registers across this point: it cannot know that products write them later.
 __device__ __forceinline__ void pin(float (&d)[64]) {
 #pragma unroll
@@ -161,25 +121,26 @@ __device__ __forceinline__ void pin(float (&d)[64]) {
 // Byte offset of the 16-byte chunk (0..7) of a row of 128 bytes.
 __device__ __forceinline__ u32 swizzled(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
-// Work that was taken beyond the first of each block. All of the launch's takers together bring it back to 0; launches do not overlap.
+// Work that was taken beyond the first of each block. A launch brings it back to 0 (see take_work), and launches do not overlap.
 __device__ u32 num_taken = 0;
 
+// What warp 0 tells the others. No tiles: stop.
 struct Work {
-    int seq, kv_head, first_row, last_row, q_len, kv_len, num_tiles;
-    __device__ __forceinline__ Work(const PrefillArgs& a, int number) {
-        const int* tile = a.tiles + 2 * (number / a.num_kv_heads);
-        kv_head = number % a.num_kv_heads;
-        seq = tile[0];
-        first_row = tile[1] * BM;
-        q_len = a.q_len[seq];
-        kv_len = a.kv_len[seq];
-        last_row = min(first_row + BM, q_len * a.group) - 1;
-        const int end = kv_len - q_len + last_row / a.group + 1;  // keys that the last row sees
-        num_tiles = (end + BN - 1) / BN;
-    }
+    int num_tiles, kv_head;
+    int q_start;              // the sequence's first row of q and out
+    int start;                // position of its first token
+    int first_row, last_row;  // packed
 };
+__device__ __forceinline__ void store(u32 to, const Work& work) {
+    sts16(to, make_uint4(work.num_tiles, work.kv_head, work.q_start, work.start));
+    sts16(to + 16, make_uint4(work.first_row, work.last_row, 0, 0));
+}
+__device__ __forceinline__ Work load(u32 from) {
+    const uint4 a = lds16(from), b = lds16(from + 16);
+    return {(int)a.x, (int)a.y, (int)a.z, (int)a.w, (int)b.x, (int)b.y};
+}
 
-// A page of a tile that has tokens of the sequence in part or not at all: those, and zeros. What lies behind may be NaN, which 0 * V
+// A page of a tile that the sequence fills in part or not at all: its tokens, and zeros. What lies behind may be NaN, which 0 * V
 // would spread.
 __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_tokens, int lane) {
     const int chunk = lane & 15;
@@ -188,21 +149,22 @@ __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_toke
     for (int row = lane >> 4; row < PAGE_LEN; row += 2) {
         uint4 v = make_uint4(0, 0, 0, 0);
         if (row < num_tokens) v = *(const uint4*)(from + row * HD + chunk * 8);
-        asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to + swizzled(row, chunk & 7)), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
-                     : "memory");
+        sts16(to + swizzled(row, chunk & 7), v);
     }
 }
 
 // Fills the ring for one work, `filled` tiles after the launch's first.
-__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, u32 shared, int filled, int lane) {
+__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, int seq, int kv_len, u32 shared,
+                                                     int filled, int lane) {
     const PrefillArgs& a = args.rest;
-    const int* pages = a.pages + a.page_start[work.seq];
-    const int last_page = (work.kv_len - 1) / PAGE_LEN;
+    const int* pages = a.pages + a.page_start[seq];
+    const int last_page = (kv_len - 1) / PAGE_LEN;
     int some_pages = 0;  // a lane's one of the next 32
     for (int j = 0; j < work.num_tiles; j++) {
         const int stage = (filled + j) % STAGES, first_page = j * PAGES_A_TILE;
         if (first_page % 32 == 0) some_pages = pages[min(first_page + lane, last_page)];
-        const int num_whole = min(work.kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
+        if (filled + j == 0) pdl_wait();  // the work and the pages are the step's; the newest keys come from the kernel before
+        const int num_whole = min(kv_len / PAGE_LEN - first_page, PAGES_A_TILE);
 #pragma unroll
         for (int which = 0; which < 2; which++) {
             const u32 to = shared + (which ? VALUES : KEYS) + stage * KV_BYTES;
@@ -214,7 +176,7 @@ __device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, cons
             barrier_wait(shared + (which ? EMPTY_VALUES : EMPTY_KEYS) + stage * 8, ((filled + j) / STAGES & 1) ^ 1);
             if (num_whole < PAGES_A_TILE) {
                 for (int p = num_whole; p < PAGES_A_TILE; p++)
-                    copy_page(to + p * BOX_BYTES, a.cache + (long long)row(p) * HD, work.kv_len - (first_page + p) * PAGE_LEN, lane);
+                    copy_page(to + p * BOX_BYTES, a.cache + (long long)row(p) * HD, kv_len - (first_page + p) * PAGE_LEN, lane);
                 fence_async();
                 __syncwarp();
             }
@@ -232,42 +194,57 @@ __device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, cons
     }
 }
 
-// Warp 0: takes work, says what it is, and copies for it. A number past the last tells everybody to stop.
-__device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int num_works, int lane) {
+// Warp 0: takes work, tells the others, and copies keys and values.
+__device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int lane) {
+    const PrefillArgs& a = args.rest;
+    const int num_works = args.num_tiles * a.num_kv_heads;
     int number = blockIdx.x, filled = 0;
     for (int i = 0;; i++) {
+        Work work = {};
+        int seq = 0, kv_len = 0;
+        if (number < num_works) {
+            const int* tile = a.tiles + 2 * (number / a.num_kv_heads);
+            seq = tile[0];
+            kv_len = a.kv_len[seq];
+            const int q_len = a.q_len[seq];
+            work.kv_head = number % a.num_kv_heads;
+            work.q_start = a.q_start[seq];
+            work.start = kv_len - q_len;
+            work.first_row = tile[1] * BM;
+            work.last_row = min(work.first_row + BM, q_len * a.group) - 1;
+            work.num_tiles = (work.start + work.last_row / a.group) / BN + 1;  // up to the last row's position
+        }
         const int slot = i % SLOTS;
         barrier_wait(shared + EMPTY_SLOT + slot * 8, (i / SLOTS & 1) ^ 1);
         if (lane == 0) {
-            store(shared + WORK + slot * 4, number);
+            store(shared + WORK + slot * WORK_BYTES, work);
             barrier_arrive(shared + FULL_WORK + slot * 8);
         }
-        if (number >= num_works) break;
-        const Work work(args.rest, number);
-        copy_keys_and_values(args, work, shared, filled, lane);
+        if (work.num_tiles == 0) break;
+        copy_keys_and_values(args, work, seq, kv_len, shared, filled, lane);
         filled += work.num_tiles;
-        // As late as possible, so that who is done first takes the longest that is left. The number wraps at num_works: as many are
-        // taken, counting for each block the one that is no more.
+        // As late as possible, so that who is done first takes the longest that is left. The count wraps to 0 at num_works, which
+        // is how often the blocks take: all work but their first, and once each in vain.
         if (lane == 0) number = gridDim.x + atomicInc(&num_taken, num_works - 1);
         number = __shfl_sync(~0u, number, 0);
     }
 }
 
 // Warps 1 and 2: the queries of the work in each slot.
-__device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, int num_works, int thread) {
+__device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, int thread) {
     const int chunk = thread % 16;
     for (int i = 0;; i++) {
         const int slot = i % SLOTS;
         barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);
-        const int number = load(shared + WORK + slot * 4);
-        if (number >= num_works) break;
-        const Work work(a, number);
-        const bf16* from = a.q + (long long)a.q_start[work.seq] * a.q_stride + work.kv_head * a.group * HD + chunk * 8;
+        const Work work = load(shared + WORK + slot * WORK_BYTES);
+        if (work.num_tiles == 0) break;
+        const bf16* from = a.q + (long long)work.q_start * a.q_stride + work.kv_head * a.group * HD + chunk * 8;
         const u32 to = shared + slot * 2 * Q_BYTES + (chunk >> 3) * Q_HALF;
         for (int row = thread / 16; row < BM; row += QUERY_COPIERS / 16) {
             const int packed = min(work.first_row + row, work.last_row), token = packed / a.group;
-            cp16_or_zero(to + row / WG_ROWS * Q_BYTES + swizzled(row % WG_ROWS, chunk & 7),
-                         from + (long long)token * a.q_stride + (packed - token * a.group) * HD, work.first_row + row <= work.last_row);
+            const bf16* head = from + (long long)token * a.q_stride + (packed - token * a.group) * HD;
+            const bool exists = work.first_row + row <= work.last_row;
+            cp16_or_zero(to + row / WG_ROWS * Q_BYTES + swizzled(row % WG_ROWS, chunk & 7), head, exists);
         }
         cp_commit();
         cp_wait<0>();
@@ -279,7 +256,7 @@ __device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, i
 // A computing warpgroup's part of the work in `slot`, whose keys and values begin `filled` tiles after the launch's first.
 __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u32 shared, int slot, int filled, int wg) {
     const int thread = threadIdx.x % 128, warp = thread >> 5, lane = thread & 31, g = lane >> 2, t = lane & 3;
-    const int first_row = work.first_row + wg * WG_ROWS, start = work.kv_len - work.q_len;
+    const int first_row = work.first_row + wg * WG_ROWS, start = work.start;
     const u32 queries = shared + (slot * 2 + wg) * Q_BYTES;
     float o[64], s[64];  // [column / 8][row g | g + 8][column 2t, 2t + 1], of 16 rows a warp
     u32 p[32];           // weights, the A operand of 8 products
@@ -288,7 +265,8 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
     for (int i = 0; i < 64; i++) o[i] = 0;
     const int all_see = start + first_row / a.group + 1;  // keys that the first row sees
     const int position[2] = {start + (first_row + warp * 16 + g) / a.group, start + (first_row + warp * 16 + g + 8) / a.group};
-    const u64 q_matrix = descriptor(queries, 0), k_matrix = descriptor(shared + KEYS, 0), v_matrix = descriptor(shared + VALUES, KV_HALF);
+    const u64 q_matrix = descriptor(queries, 0), k_matrix = descriptor(shared + KEYS, 0);
+    const u64 v_matrix = descriptor(shared + VALUES, KV_HALF);
 
     auto wait = [&](u32 full, int j) { barrier_wait(shared + full + (filled + j) % STAGES * 8, (filled + j) / STAGES & 1); };
     auto release = [&](u32 empty, int j) {
@@ -353,11 +331,9 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
     pack();
     for (int j = 1; j < work.num_tiles; j++) {
         wait(FULL_KEYS, j);
-        named_sync(TURN + wg, 256);
         begin_scores(j);
         wait(FULL_VALUES, j - 1);
         begin_output(j - 1);
-        named_arrive(TURN + (wg ^ 1), 256);
         wgmma_wait<1>();
         pin(s);
         release(EMPTY_KEYS, j);
@@ -365,8 +341,10 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
         wgmma_wait<0>();
         pin(o);
         release(EMPTY_VALUES, j - 1);
+        if (__any_sync(~0u, shrink[0] != 1.f || shrink[1] != 1.f)) {  // rare on long contexts
 #pragma unroll
-        for (int i = 0; i < 64; i++) o[i] *= shrink[i >> 1 & 1];
+            for (int i = 0; i < 64; i++) o[i] *= shrink[i >> 1 & 1];
+        }
         pack();
     }
     wait(FULL_VALUES, work.num_tiles - 1);
@@ -384,17 +362,17 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
     release(EMPTY_VALUES, work.num_tiles - 1);
 
     // ---- out through the memory of the queries, each warp its own 16 rows, whole rows at a time
-    named_sync(OWN + wg, 128);
+    warpgroup_sync(wg);
 #pragma unroll
     for (int i = 0; i < 16; i++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             const u32 to = queries + (i / 8) * Q_HALF + swizzled(warp * 16 + g + 8 * r, i % 8) + 4 * t;
-            asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(pack_bf(o[4 * i + 2 * r] * inverse[r], o[4 * i + 2 * r + 1] * inverse[r]))
-                         : "memory");
+            const u32 pair = pack_bf(o[4 * i + 2 * r] * inverse[r], o[4 * i + 2 * r + 1] * inverse[r]);
+            asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(pair) : "memory");
         }
     __syncwarp();
-    bf16* out = a.out + (long long)a.q_start[work.seq] * a.num_kv_heads * a.group * HD;
+    bf16* out = a.out + (long long)work.q_start * a.num_kv_heads * a.group * HD;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         const int row = warp * 16 + i * 2 + lane / 16, chunk = lane % 16, packed = first_row + row;
@@ -410,7 +388,8 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
 extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(const __grid_constant__ WgmmaArgs a) {
     extern __shared__ unsigned char unaligned[];
     const u32 shared = (smem_u32(unaligned) + 1023) / 1024 * 1024;
-    const int wg = threadIdx.x / 128, num_works = a.num_tiles * a.rest.num_kv_heads;
+    const int wg = threadIdx.x / 128;
+    pdl_trigger();
     if (threadIdx.x == 0) {
 #pragma unroll
         for (int i = 0; i < STAGES; i++) {
@@ -432,17 +411,20 @@ extern "C" __global__ void __launch_bounds__(384, 1) prefill_attention_wgmma(con
     if (wg == 0) {  // 168 registers a thread at the start, as launched: 72 + 2 * 216 = 3 * 168
         asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
         const int warp = threadIdx.x / 32;
-        if (warp == 0) take_work(a, shared, num_works, threadIdx.x);
-        else if (warp <= 2) copy_queries(a.rest, shared, num_works, threadIdx.x - 32);
+        if (warp == 0) {
+            take_work(a, shared, threadIdx.x);
+        } else {
+            pdl_wait();
+            if (warp <= 2) copy_queries(a.rest, shared, threadIdx.x - 32);
+        }
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
-        if (wg == 1) named_arrive(TURN, 256);  // the first turn is its own
+        pdl_wait();
         for (int i = 0, filled = 0;; i++) {
             const int slot = i % SLOTS;
             barrier_wait(shared + FULL_WORK + slot * 8, i / SLOTS & 1);
-            const int number = load(shared + WORK + slot * 4);
-            if (number >= num_works) break;
-            const Work work(a.rest, number);
+            const Work work = load(shared + WORK + slot * WORK_BYTES);
+            if (work.num_tiles == 0) break;
             barrier_wait(shared + FULL_QUERIES + slot * 8, i / SLOTS & 1);
             attend(a.rest, work, shared, slot, filled, wg - 1);
             filled += work.num_tiles;

@@ -342,17 +342,56 @@ fn a_row_is_the_same_however_its_prompt_is_cut_and_whoever_is_beside_it() {
 }
 
 #[test]
-fn tiles_cover_all_rows_once_and_come_longest_first() {
-    let (q_lens, kv_lens, group) = ([1, 0, 70, 43], [900, 5, 70, 1000], 3);
-    let work = tiles(&q_lens, &kv_lens, group);
-    let keys = |&[sequence, tile]: &[i32; 2]| {
-        let s = sequence as usize;
-        kv_lens[s] - q_lens[s] + ((tile + 1) * 128 - 1).min(q_lens[s] * group as i32 - 1) / 3 + 1
-    };
-    assert!(work.is_sorted_by_key(|tile| -keys(tile)));
-    let mut sorted = work.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, [[0, 0], [2, 0], [2, 1], [3, 0], [3, 1]]);
+#[ignore = "needs a GPU"]
+fn more_work_than_fits_at_a_time_is_done_right_and_the_same_each_time() {
+    let device = Device::open().unwrap();
+    for heads in [heads(8, 4, 128), heads(8, 2, 64)] {
+        let mut random = Random(9);
+        let prompts: Vec<Prompt> = (0..40)
+            .map(|seed| Prompt::new(seed, heads, 1 + random.next() as usize % 400))
+            .collect();
+        let chunks: Vec<Chunk<'_>> = prompts
+            .iter()
+            .map(|prompt| {
+                let end = prompt.k.len() / (heads.num_kv_heads * heads.head_len);
+                let start = [0, random.next() as usize % end][random.next() as usize % 2];
+                Chunk { prompt, start, end }
+            })
+            .collect();
+        let references: Vec<Vec<f64>> = chunks.iter().map(|&c| reference(heads, c)).collect();
+        for version in versions(&device, heads) {
+            let outs = run(&device, version, heads, &chunks);
+            for (out, reference) in outs.iter().zip(&references) {
+                let distance = distance(out, reference);
+                assert!(distance < 5e-3, "{version:?} {heads:?}: {distance}");
+            }
+            for _ in 0..3 {
+                let again = run(&device, version, heads, &chunks);
+                for (out, again) in outs.iter().zip(&again) {
+                    assert!(bits(out) == bits(again), "{version:?} {heads:?} again");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tiles_cover_all_rows_once() {
+    let mut tiles = tiles(&[1, 0, 70, 43], &[900, 5, 70, 1000], 3);
+    tiles.sort_unstable();
+    assert_eq!(tiles, [[0, 0], [2, 0], [2, 1], [3, 0], [3, 1]]);
+}
+
+#[test]
+fn the_longest_tiles_come_first_and_neighbours_stay_together() {
+    // 20 tiles, one, and 3.
+    let tiles = tiles(&[640, 10, 96], &[640, 400, 96], 4);
+    let runs: Vec<(i32, usize)> = tiles
+        .chunk_by(|a, b| a[0] == b[0])
+        .map(|run| (run[0][0], run.len()))
+        .collect();
+    assert_eq!(runs, [(0, 16), (1, 1), (0, 4), (2, 3)]);
+    assert!(tiles[..16].is_sorted_by(|a, b| a[1] > b[1]));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Causal attention of many new tokens a sequence over the paged cache: `cuda/prefill_attention.cu` on any card, and
 //! `cuda/prefill_attention_sm90a.cu` on Hopper.
 //!
+//! Both wait for the kernel before them only where they read what it wrote: the arrays in [`Sequences`] must be there earlier.
+//!
 //! A row's bits depend on its own sequence alone: not on how the prompt was cut into chunks, nor on what else is in the launch.
 
 mod timing;
@@ -66,8 +68,12 @@ impl Version {
     }
 }
 
-/// The work of one launch: (sequence, q tile) pairs, those with most keys first, so that the last ones to run are short.
-/// `group` is the number of query heads of a kv head.
+/// Tiles of a sequence that are worked on together: they read the same keys, which the second-level cache then keeps. With more,
+/// short tiles would come before long ones of other sequences.
+const NEIGHBOURS: usize = 16;
+
+/// The work of one launch: (sequence, q tile) pairs, those with most keys first, so that the last ones to run are short; but
+/// neighbours in a sequence stay together. `group` is the number of query heads of a kv head.
 ///
 /// ```
 /// // 2 new tokens of a long sequence, and a prompt of 40 tokens.
@@ -85,18 +91,21 @@ pub fn tiles(q_lens: &[i32], kv_lens: &[i32], group: usize) -> Vec<[i32; 2]> {
             0 <= q_len && q_len <= kv_len,
             "{q_len} of {kv_len} tokens are new"
         );
-        let rows = q_len as usize * group;
-        for tile in 0..rows.div_ceil(TILE_ROWS) {
-            let last_row = ((tile + 1) * TILE_ROWS).min(rows) - 1;
-            let keys = (kv_len - q_len) as usize + last_row / group + 1;
+        let num_tiles = (q_len as usize * group).div_ceil(TILE_ROWS);
+        for tile in (0..num_tiles).rev() {
+            let from_last = num_tiles - 1 - tile;
+            let longest = num_tiles - from_last / NEIGHBOURS * NEIGHBOURS;
+            let keys =
+                (kv_len - q_len) as usize + (longest * TILE_ROWS / group).min(q_len as usize);
             tiles.push((keys, [sequence as i32, tile as i32]));
         }
     }
+    // Stable: neighbours have equal keys here.
     tiles.sort_by_key(|&(keys, _)| std::cmp::Reverse(keys));
     tiles.into_iter().map(|(_, tile)| tile).collect()
 }
 
-/// `prefill_attention.cu`'s own.
+/// `prefill_attention.cuh`'s own.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct PrefillArgs {
@@ -226,19 +235,23 @@ pub fn prefill_attention_by(
                 grid,
                 threads: 256,
                 shared_bytes: 2 * 2 * 64 * head_len as u32 * 2,
-                overlaps: false,
+                overlaps: true,
             };
             // SAFETY: the struct is the kernel's; the shapes are checked, and the caller promises what the arrays say.
             unsafe { device.launch(&kernel, dispatch, &args) }
         }
         Version::Wgmma => {
             assert_eq!(head_len, 128, "the Hopper kernel has heads of 128");
+            assert!(
+                cache.len() / head_len <= i32::MAX as usize,
+                "rows of the cache are counted in 32 bits"
+            );
             let kernel = device.kernel("prefill_attention_wgmma")?;
             let dispatch = Dispatch {
                 grid: [grid[0].min(device.num_sms()), 1, 1],
                 threads: 384,
                 shared_bytes: WGMMA_SHARED_BYTES,
-                overlaps: false,
+                overlaps: true,
             };
             let args = WgmmaArgs {
                 cache: boxes_of_a_page(cache, head_len)?,
@@ -251,10 +264,11 @@ pub fn prefill_attention_by(
     }
 }
 
-/// Two slots of queries and two stages of keys and values, 128 rows each, and the barriers; the kernel aligns itself to 1024 bytes.
-const WGMMA_SHARED_BYTES: u32 = 6 * 128 * 128 * 2 + 1024 + 128;
+/// Two slots of queries and two stages of keys and values, 128 rows each, and barriers; the kernel aligns itself to 1024 bytes.
+const WGMMA_SHARED_BYTES: u32 = 6 * 128 * 128 * 2 + 1024 + 256;
 
-/// The cache as rows of one head, of which a copy takes half a row of each token of a page: 128 bytes is what a swizzled row holds.
+/// The cache as rows of one head, of which a copy takes half a row of each token of a page: 128 bytes is what a swizzled row
+/// holds.
 #[allow(unsafe_code, reason = "asks the driver to encode a tensor map")]
 fn boxes_of_a_page(cache: View<'_, bf16>, head_len: usize) -> Result<sys::CUtensorMap, CudaError> {
     let mut map = sys::CUtensorMap { opaque: [0; 16] };
