@@ -11,12 +11,13 @@
 // likelier token, and equal values go by the lower id. A cut is an order: tokens below it are out. 0 is the order of no token.
 //
 // Weights are exp((value - greatest) / temperature) in steps of 2^-44, as integers: their sums do not depend on the order, so any
-// way of adding them up gives the same token. The draw walks the tokens that are left by id, the lowest first.
+// way of adding them up gives the same token. The draw walks the tokens that are left by id, the lowest first. Where nothing is cut
+// the scan has weighed each strip by the strip's own greatest value: the draw picks a strip, then a token of it.
 //
-// How a cut is found: at least r tokens reach the r-th best of the strips' best ones, and only strips that reach it hold any, so
+// How a cut is found: if r strips have a token that reaches some value, so have at least r tokens, and only those strips hold any. So
 // the head of the distribution is a few KB of the row. It is sorted in shared memory. What does not fit there (a flat nucleus,
-// thousands of equal values) is found by histograms over the whole row: first of the distance from the greatest value, which spreads
-// well, then of the digits of the order.
+// thousands of equal values) is found by histograms over the whole row: first of the distance from the greatest value, which
+// spreads well, then of the digits of the order. That takes a hundred microseconds and more, and is rare.
 #include "common.cuh"
 
 constexpr u32 STRIP = 512;                  // tokens
@@ -27,8 +28,8 @@ constexpr u32 MAX_LOGPROBS = 20;
 constexpr u32 PENALTIES = 1, MASKED = 2, UNDECIDED = 4, BAN_STOPS = 8, CONTINUES = 16;
 constexpr int NOTHING_LEFT = -1, NO_MASK_YET = -2, NOT_REACHED = -3;
 constexpr float LEAST_LOGPROB = -9999.f;
-constexpr float FARTHEST = 31.f;            // e^-31 is half a step of a weight: what is farther from the greatest weighs nothing
-constexpr float WEIGHT_OF_ONE = 17592186044416.f;  // 2^44 steps; 2^19 tokens of weight 1 still fit 64 bits
+constexpr float FARTHEST = 31.f;            // e^-31 is less than a step of a weight: what is farther from the greatest weighs nothing
+constexpr float LEAST_TEMPERATURE = 1e-20f; // below, the reciprocal could overflow; nothing but the greatest is left long before
 
 #define INFINITE __uint_as_float(0x7f800000u)
 #define NOT_A_NUMBER __uint_as_float(0x7fc00000u)
@@ -62,6 +63,7 @@ struct SamplingArgs {
     u64* best;               // [row][strip] greatest order among the shaped logits
     u64* raw_best;           // the same of the raw ones; of rows that want logprobs
     float* raw_sum;          // sum of exp(raw - greatest of the strip)
+    u64* weights;            // of the strips, as if each one's best token weighed 1; of rows that need it
     unsigned short* occurrences;
     int* last_token;         // [slot]
     int* alive;              // [slot]
@@ -129,6 +131,43 @@ __device__ __forceinline__ float penalised(float v, u32 occurrence, const Sample
     return v;
 }
 
+// How values weigh, relative to the greatest.
+struct Scale {
+    float greatest, temperature, reciprocal, least;  // least: what is below weighs nothing
+    // (v - greatest) / temperature, for v from `least` on
+    __device__ __forceinline__ float exponent(float v) const {
+        const float difference = v - greatest, quotient = difference * reciprocal;
+        return fmaf(fmaf(-quotient, temperature, difference), reciprocal, quotient);
+    }
+    // 0 where it is less than a step, or less than the share `min_p` of the greatest weight.
+    __device__ __forceinline__ u64 weight(float v, float min_p) const {
+        if (!(v >= least && v < INFINITE)) return 0;
+        const float w = expf(exponent(v));
+        if (w < min_p) return 0;
+        const u32 bits = __float_as_uint(w);  // the mantissa of 1 is 2^44, that of less is shifted
+        return (u64)(bits & 0x7fffffu | 0x800000u) << 21 >> min(127 - (bits >> 23), 63u);
+    }
+    // Distance from the greatest value in bins: 0 for the greatest itself.
+    __device__ __forceinline__ u32 bin(float v) const {
+        if (v == greatest) return 0;
+        return v >= least ? (u32)fminf(-exponent(v) * ((BINS - 1) / FARTHEST), BINS - 1.f) : BINS - 1;
+    }
+};
+__device__ __forceinline__ Scale scale_of(float greatest, float temperature) {
+    temperature = fmaxf(temperature, LEAST_TEMPERATURE);
+    return {greatest, temperature, 1.f / temperature, greatest - FARTHEST * temperature};
+}
+// Whether a row's draw needs the weights of whole strips: top-k makes them superfluous, and min-p alone is a cut at a known value.
+__device__ __forceinline__ bool cuts_top_k(const SampleRow& row, u32 len) { return row.top_k > 0 && row.top_k < len; }
+__device__ __forceinline__ bool needs_weights(const SampleRow& row, u32 len) {
+    return row.temperature != 0.f && !cuts_top_k(row, len) && (row.top_p < 1.f || row.min_p == 0.f);
+}
+
+__device__ __forceinline__ u64 warp_sum_u64(u64 v) {
+#pragma unroll
+    for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
+    return v;
+}
 __device__ __forceinline__ u64 warp_max_order(u32 key, u32 token) {
     const u32 best = __reduce_max_sync(~0u, key);
     const u32 least = __reduce_min_sync(~0u, key == best ? token : ~0u);
@@ -250,53 +289,47 @@ extern "C" __global__ void __launch_bounds__(SCAN_WARPS * 32) sampling_scan(cons
         best = warp_max_order(key, token);
     }
     if (lane == 0) a.best[out] = best;
+
+    if (needs_weights(row, len)) {
+        u64 sum = 0;
+        if (best && (u32)(best >> 32) != BEHIND_ALL) {
+            const Scale scale = scale_of(value_of(best), row.temperature);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                sum += scale.weight(v[i].x, 0.f) + scale.weight(v[i].y, 0.f) + scale.weight(v[i].z, 0.f) + scale.weight(v[i].w, 0.f);
+        }
+        sum = warp_sum_u64(sum);
+        if (lane == 0) a.weights[out] = sum;
+    }
 }
 
 // ---- the choice
-// One row's values and how they weigh.
+// One row's values.
 struct Values {
     const float* row;
     u32 len;
     Kind kind;
-    float greatest, temperature, least;  // least: what is below weighs nothing
+    Scale scale;
     __device__ __forceinline__ u64 order(float v, u32 token) const { return order_of(key_for(kind, v), token); }
-    // exp((v - greatest) / temperature); 0 where it is less than half a step
-    __device__ __forceinline__ float share(float v) const {
-        return v >= least && v < INFINITE ? expf((v - greatest) / temperature) : 0.f;
-    }
-    __device__ __forceinline__ u64 weight(float v, float min_p) const {
-        if (!(v >= least)) return 0;
-        const float w = share(v);
-        return w >= min_p ? __float2ull_rn(w * WEIGHT_OF_ONE) : 0;
-    }
-    // Distance from the greatest value in bins: 0 for the greatest itself.
-    __device__ __forceinline__ u32 bin(float v) const {
-        const float scale = (BINS - 1) / FARTHEST;
-        return v == greatest ? 0 : (u32)fminf((greatest - v) / temperature * scale, (float)(BINS - 1));
-    }
 };
 
 struct Shared {
     SampleRow row;
     Values values;
     u64 best[THREADS];       // of the strips; 0 beyond the last
-    u32 rank[THREADS];
+    u32 strips[THREADS];     // that a head is gathered from
     union {
         u64 head[HEAD_LEN];  // orders
         struct { u32 count[BINS], low[BINS], high[BINS]; } bins;  // tokens, and the halves of their weight
     };
     u64 sums[WARPS], more_sums[WARPS];
     double real_sums[WARPS];
+    u64 bits;                // the row's random number
     u64 found, before;       // what a search found, and the sum before it
-    u32 found_len, head_len;
+    u32 head_len, strips_len;
     int skip;
 };
 
-__device__ __forceinline__ u64 warp_sum_u64(u64 v) {
-#pragma unroll
-    for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
-    return v;
-}
 __device__ __forceinline__ u64 warp_scan_u64(u64 v) {  // inclusive
     const u32 lane = threadIdx.x % 32;
 #pragma unroll
@@ -330,24 +363,34 @@ __device__ __forceinline__ u64 block_scan(Shared& s, u64 v, u64& total) {
     return sum - v + (warp ? before : 0);
 }
 
-// Sorts the head, the greatest first, after filling it up to a power of two with zeros. `s.head[..len]` is written and seen by all.
+// Sorts the head, the greatest first. `s.head[..len]` is written and seen by all, before and after.
 __device__ __noinline__ void sort_head(Shared& s, u32 len) {
-    u32 padded = 2;
+    if (len <= THREADS / 8) {  // eight threads count how many are greater than one order
+        const u32 i = threadIdx.x / 8;
+        const u64 mine = i < len ? s.head[i] : 0;
+        u32 rank = 0;
+        for (u32 j = threadIdx.x % 8; j < len; j += 8) rank += s.head[j] > mine;
+#pragma unroll
+        for (int o = 4; o; o >>= 1) rank += __shfl_xor_sync(~0u, rank, o);
+        __syncthreads();
+        if (i < len && threadIdx.x % 8 == 0) s.head[rank] = mine;
+        __syncthreads();
+        return;
+    }
+    u32 padded = THREADS / 4;
     while (padded < len) padded *= 2;
     for (u32 i = len + threadIdx.x; i < padded; i += THREADS) s.head[i] = 0;
     __syncthreads();
     for (u32 run = 2; run <= padded; run *= 2)
         for (u32 step = run / 2; step; step /= 2) {
-            for (u32 pair = threadIdx.x; pair < padded / 2; pair += THREADS) {
-                const u32 i = pair / step * step * 2 + pair % step, j = i + step;
+            const u32 i = threadIdx.x * 2 - (threadIdx.x & (step - 1)), j = i + step;
+            if (j < padded) {
                 const u64 x = s.head[i], y = s.head[j];
                 const bool descends = (i & run) == 0;
                 if ((x < y) == descends) s.head[i] = y, s.head[j] = x;
             }
-            if (padded / 2 > 32) __syncthreads();
-            else __syncwarp();  // one warp does it all
+            __syncthreads();
         }
-    __syncthreads();
 }
 
 __device__ __forceinline__ void push_head(Shared& s, u64 order) {
@@ -355,39 +398,40 @@ __device__ __forceinline__ void push_head(Shared& s, u64 order) {
     if (at < HEAD_LEN) s.head[at] = order;
 }
 
-// Gathers the tokens that reach the r-th best of the strips' best ones, thus at least the r likeliest (or all there are); returns how
-// many. More than HEAD_LEN: they do not fit.
-__device__ __noinline__ u32 gather_head(Shared& s, u32 num_strips, u32 r) {
-    const Values values = s.values;
-    const u32 t = threadIdx.x;
-    s.rank[t] = 0;
-    if (t == 0) s.found = 1, s.head_len = 0;
-    __syncthreads();
-    const u32 padded = (num_strips + 31) / 32 * 32, parts = THREADS / padded, part = t / padded, strip = t % padded;
-    if (part < parts) {
-        const u32 part_len = (num_strips + parts - 1) / parts, end = min((part + 1) * part_len, num_strips);
-        const u64 mine = s.best[strip];
-        u32 rank = 0;
-        for (u32 i = part * part_len; i < end; i++) rank += s.best[i] > mine;
-        if (rank) atomicAdd(&s.rank[strip], rank);
+// An order that the best tokens of at least r strips reach, if possible not many more; 1, that of any token, if fewer have one.
+__device__ __noinline__ u64 cut_for(Shared& s, u32 num_strips, u32 r) {
+    const u32 key = (u32)(s.best[threadIdx.x] >> 32);
+    const u32 enough = r + min(r, num_strips - min(r, num_strips)) / 4;
+    u32 cut = 0;
+    for (u32 bit = 1u << 31; bit; bit >>= 1) {
+        const u32 higher = cut | bit, reach_it = __syncthreads_count(key >= higher);
+        if (reach_it < r) continue;
+        cut = higher;
+        if (reach_it <= enough) break;
     }
+    return max((u64)cut << 32, 1ull);
+}
+
+// Gathers the tokens of `cut` and above from the strips that have any; returns how many. More than HEAD_LEN: they do not fit.
+__device__ __noinline__ u32 gather_head(Shared& s, u32 num_strips, u64 cut) {
+    const Values values = s.values;
+    const u32 t = threadIdx.x, lane = t % 32;
+    if (t == 0) s.strips_len = s.head_len = 0;
     __syncthreads();
-    if (t < num_strips && s.best[t] && s.rank[t] == r - 1) s.found = s.best[t];
+    if (s.best[t] >= cut) s.strips[atomicAdd(&s.strips_len, 1)] = t;
     __syncthreads();
-    const u64 cut = s.found;
-    const u32 lane = t % 32;
-    for (u32 i = t / 32; i < num_strips; i += WARPS) {
-        if (s.best[i] < cut) continue;
+    const u32 strips_len = s.strips_len;
+    for (u32 i = t / 32; i < strips_len; i += WARPS) {
+        const u32 first = s.strips[i] * STRIP + lane * 4;
         float4 v[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) v[j] = load4(values.row, values.len, i * STRIP + j * 128 + lane * 4);
+        for (int j = 0; j < 4; j++) v[j] = load4(values.row, values.len, first + j * 128);
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            const u32 token = i * STRIP + j * 128 + lane * 4;
             const float f[4] = {v[j].x, v[j].y, v[j].z, v[j].w};
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                const u64 order = values.order(f[e], token + e);
+                const u64 order = values.order(f[e], first + j * 128 + e);
                 if (order >= cut) push_head(s, order);
             }
         }
@@ -438,25 +482,28 @@ __device__ __noinline__ u64 select(Shared& s, u64 cut, bool by_weight, u64 targe
     // Whether a token is among those that the levels before left.
     const auto is_in = [&](float v, u64 order) {
         if (order == 0 || order < cut) return false;
-        if (values.kind != RAW && !(v >= values.least)) return false;
-        if (level > 0 && values.bin(v) != bin) return false;
+        if (values.kind != RAW && !(v >= values.scale.least)) return false;
+        if (level > 0 && values.scale.bin(v) != bin) return false;
         return level < 2 || order >> shift_of(level - 1) == prefix;
     };
     for (;;) {
         __syncthreads();
         for (u32 i = t; i < BINS; i += THREADS) s.bins.count[i] = s.bins.low[i] = s.bins.high[i] = 0;
         __syncthreads();
+        float4 next = load4(values.row, values.len, t * 4);
         for (u32 round = 0; round < rounds; round++) {
             const u32 token = (round * THREADS + t) * 4;
-            const float4 v = load4(values.row, values.len, token);
+            const float4 v = next;
+            next = load4(values.row, values.len, token + THREADS * 4);
             const float f[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
             for (int e = 0; e < 4; e++) {
                 const u64 order = values.order(f[e], token + e);
                 const bool in = is_in(f[e], order);
                 u32 at = BINS;
-                if (in) at = level == 0 ? values.bin(f[e]) : BINS - 1 - (u32)(order >> shift_of(level) & (level < 6 ? 2047 : 511));
-                u64 weight = in && by_weight ? values.weight(f[e], 0.f) : 0;
+                if (in && level == 0) at = values.scale.bin(f[e]);
+                if (in && level > 0) at = BINS - 1 - (u32)(order >> shift_of(level) & (level < 6 ? 2047 : 511));
+                u64 weight = in && by_weight ? values.scale.weight(f[e], 0.f) : 0;
                 u32 count = in;
                 // Equal values would queue up at one bin.
                 const u32 least = __reduce_min_sync(~0u, at);
@@ -508,7 +555,7 @@ __device__ __noinline__ u64 select(Shared& s, u64 cut, bool by_weight, u64 targe
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const u32 at = t * 2 + i;
-        amounts[i] = at >= len ? 0 : by_weight ? values.weight(value_of(s.head[at]), 0.f) : 1;
+        amounts[i] = at >= len ? 0 : by_weight ? values.scale.weight(value_of(s.head[at]), 0.f) : 1;
     }
     if (!find_sum(s, amounts[0], amounts[1], target, total)) return cut;
     return s.head[s.found];
@@ -532,8 +579,8 @@ __device__ __forceinline__ u64 weigh(const Values values, u64 cut, float min_p, 
             const float f[4] = {v[i].x, v[i].y, v[i].z, v[i].w};
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                if (!(f[e] >= values.least)) continue;
-                if (cut == 0 || values.order(f[e], token + i * 128 + e) >= cut) sum += values.weight(f[e], min_p);
+                if (!(f[e] >= values.scale.least)) continue;
+                if (cut == 0 || values.order(f[e], token + i * 128 + e) >= cut) sum += values.scale.weight(f[e], min_p);
             }
         }
     }
@@ -558,12 +605,12 @@ __device__ __forceinline__ u32 part_at(u64 sum, u64& at) {
 // floor(uniform x total), where uniform = (bits >> 11) x 2^-53
 __device__ __forceinline__ u64 scaled(u64 bits, u64 total) { return __umul64hi(bits & ~2047ull, total); }
 
-__device__ __noinline__ int draw_from_row(Shared& s, u64 cut, float min_p, u64 bits) {
+__device__ __noinline__ int draw_from_row(Shared& s, u64 cut, float min_p) {
     const Values values = s.values;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = part_of(values.len), piece = part / 32;
     weigh_parts(s, cut, min_p);
     const u64 sum = s.sums[lane];
-    u64 at = scaled(bits, warp_sum_u64(sum));
+    u64 at = scaled(s.bits, warp_sum_u64(sum));
     const u32 start = part_at(sum, at) * part;
     const u32 piece_start = min(start + warp * piece, values.len), piece_end = min(piece_start + piece, values.len);
     const u64 piece_sum = weigh(values, cut, min_p, piece_start, piece_end);
@@ -572,7 +619,7 @@ __device__ __noinline__ int draw_from_row(Shared& s, u64 cut, float min_p, u64 b
     u32 token = start + part_at(s.more_sums[lane], at) * piece;
     for (;; token += 32) {  // all warps do the same
         const float v = token + lane < values.len ? values.row[token + lane] : NOT_A_NUMBER;
-        const u64 weight = values.order(v, token + lane) >= cut ? values.weight(v, min_p) : 0;
+        const u64 weight = values.order(v, token + lane) >= cut ? values.scale.weight(v, min_p) : 0;
         const u64 all = warp_sum_u64(weight);
         if (at < all) return token + part_at(weight, at);
         at -= all;
@@ -580,7 +627,7 @@ __device__ __noinline__ int draw_from_row(Shared& s, u64 cut, float min_p, u64 b
 }
 
 // Draws from the first tokens of the head.
-__device__ __noinline__ int draw_from_head(Shared& s, u32 len, float min_p, u64 bits) {
+__device__ __noinline__ int draw_from_head(Shared& s, u32 len, float min_p) {
     const Values values = s.values;
     const u32 t = threadIdx.x;
     if (len == 1) return token_of(s.head[0]);
@@ -592,9 +639,9 @@ __device__ __noinline__ int draw_from_head(Shared& s, u32 len, float min_p, u64 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const u32 at = t * 2 + i;
-        weights[i] = at < len ? values.weight(value_of(s.head[at] << 32), min_p) : 0;
+        weights[i] = at < len ? values.scale.weight(value_of(s.head[at] << 32), min_p) : 0;
     }
-    const u64 before = block_scan(s, weights[0] + weights[1], total), at = scaled(bits, total);
+    const u64 before = block_scan(s, weights[0] + weights[1], total), at = scaled(s.bits, total);
     if (before <= at && at < before + weights[0]) s.found = t * 2;
     if (before + weights[0] <= at && at < before + weights[0] + weights[1]) s.found = t * 2 + 1;
     __syncthreads();
@@ -613,46 +660,95 @@ __device__ __forceinline__ u64 enough_of(float mass, u64 total) {
     return max(min(enough, total), 1ull);
 }
 
-__device__ __forceinline__ int draw(Shared& s, u32 num_strips) {
-    const SampleRow& row = s.row;
-    const u64 bits = mixed(mixed(row.seed) ^ row.position);
-    const bool has_top_k = row.top_k > 0 && row.top_k < s.values.len, has_top_p = row.top_p < 1.f;
-    if (!has_top_k && !has_top_p) return draw_from_row(s, 0, row.min_p, bits);
-    u64 total = 0;
-    if (!has_top_k) {
-        weigh_parts(s, 0, 0.f);
-        total = warp_sum_u64(s.sums[threadIdx.x % 32]);
+// A strip's weight, relative to the row's greatest value.
+__device__ __forceinline__ u64 strip_weight(const Shared& s, u64 weight) {
+    const Scale& scale = s.values.scale;
+    if (weight == 0) return 0;
+    const double exponent = ((double)value_of(s.best[threadIdx.x]) - (double)scale.greatest) / (double)scale.temperature;
+    return (u64)((double)weight * exp(exponent));
+}
+
+// Draws from the whole row. `weight`: of the strip that has this thread's number, as the scan left it.
+__device__ __noinline__ int draw_from_strips(Shared& s, u64 weight) {
+    const Values values = s.values;
+    const u32 t = threadIdx.x;
+    const u64 mine = strip_weight(s, weight);
+    u64 total;
+    const u64 before = block_scan(s, mine, total), at = scaled(s.bits, total);
+    if (before <= at && at < before + mine) {
+        const double share = (double)(at - before) / (double)mine;
+        s.found = t;
+        s.before = min((u64)(share * (double)weight), weight - 1);
     }
-    const u32 many = max(num_strips - num_strips / 8, 1);
-    const u32 wanted = has_top_k ? row.top_k : many;
-    if (wanted <= many || s.values.len <= HEAD_LEN) {
-        const u32 found = gather_head(s, num_strips, wanted);
-        if (found <= HEAD_LEN) {
-            sort_head(s, found);
-            u32 len = has_top_k ? min(row.top_k, found) : found;
-            bool is_enough = true;
-            if (has_top_p) {
-                u64 weights[2], head_total;
+    __syncthreads();
+    // A lane takes 16 tokens; all warps do the same.
+    const u32 strip = (u32)s.found, first = strip * STRIP + t % 32 * 16;
+    const Scale scale = scale_of(value_of(s.best[strip]), values.scale.temperature);
+    u64 rest = s.before, weights[16], sum = 0;
 #pragma unroll
-                for (int i = 0; i < 2; i++) {
-                    const u32 at = threadIdx.x * 2 + i;
-                    weights[i] = at < len ? s.values.weight(value_of(s.head[at]), 0.f) : 0;
-                }
-                if (has_top_k) block_scan(s, weights[0] + weights[1], total);
-                is_enough = find_sum(s, weights[0], weights[1], enough_of(row.top_p, total), head_total);
-                if (is_enough) len = s.found + 1;
-            }
-            if (is_enough) return draw_from_head(s, len, row.min_p, bits);
-        }
+    for (int i = 0; i < 4; i++) {
+        const float4 v = load4(values.row, values.len, first + i * 4);
+        const float f[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+        for (int e = 0; e < 4; e++) sum += weights[i * 4 + e] = scale.weight(f[e], 0.f);
     }
+    const u32 lane = part_at(sum, rest);
+    u32 token = first;
+#pragma unroll
+    for (int i = 0; i < 15; i++) {  // past the tokens whose shares end before
+        const bool is_past = token == first + i && rest >= weights[i];
+        if (is_past) rest -= weights[i], token++;
+    }
+    return __shfl_sync(~0u, token, lane);
+}
+
+__device__ __forceinline__ int draw(const SamplingArgs& a, Shared& s) {
+    const SampleRow& row = s.row;
+    const u32 t = threadIdx.x;
+    const bool has_top_k = cuts_top_k(row, a.vocab_len), has_top_p = row.top_p < 1.f;
+    u64 total = 0;
+    if (needs_weights(row, a.vocab_len)) {
+        const u64 weight = t < a.num_strips ? a.weights[(u64)blockIdx.x * a.num_strips + t] : 0;
+        if (!has_top_p) return draw_from_strips(s, weight);
+        block_scan(s, strip_weight(s, weight), total);
+    }
+    const u32 many = max(a.num_strips - a.num_strips / 8, 1);
     u64 cut = 0;
+    if (has_top_k) {
+        if (row.top_k <= many || a.vocab_len <= HEAD_LEN) cut = cut_for(s, a.num_strips, row.top_k);
+    } else if (has_top_p) {
+        cut = cut_for(s, a.num_strips, many);
+    } else {  // min-p alone; a little lower, as what weighs too little is seen to later
+        const float greatest = s.values.scale.greatest, margin = fabsf(greatest) * 1e-6f;
+        const float least = greatest - margin + s.values.scale.temperature * (logf(row.min_p) - 0.01f);
+        cut = max(order_of(key_for(DRAW, least), ~0u), 1ull);
+    }
+    const u32 found = cut ? gather_head(s, a.num_strips, cut) : HEAD_LEN + 1;
+    if (found <= HEAD_LEN) {
+        sort_head(s, found);
+        u32 len = has_top_k ? min(row.top_k, found) : found;
+        bool is_enough = true;
+        if (has_top_p) {
+            u64 weights[2], head_total;
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                const u32 at = t * 2 + i;
+                weights[i] = at < len ? s.values.scale.weight(value_of(s.head[at]), 0.f) : 0;
+            }
+            if (has_top_k) block_scan(s, weights[0] + weights[1], total);
+            is_enough = find_sum(s, weights[0], weights[1], enough_of(row.top_p, total), head_total);
+            if (is_enough) len = s.found + 1;
+        }
+        if (is_enough) return draw_from_head(s, len, row.min_p);
+    }
+    cut = 0;
     if (has_top_k) {
         cut = select(s, 0, false, row.top_k);
         weigh_parts(s, cut, 0.f);
-        total = warp_sum_u64(s.sums[threadIdx.x % 32]);
+        total = warp_sum_u64(s.sums[t % 32]);
     }
     if (has_top_p) cut = select(s, cut, true, enough_of(row.top_p, total));
-    return draw_from_row(s, cut, row.min_p, bits);
+    return draw_from_row(s, cut, row.min_p);
 }
 
 // Nothing of a masked row is left without its stop tokens: those that the mask allows come back, as nothing else can.
@@ -680,7 +776,14 @@ __device__ __noinline__ void restore_stops(const SamplingArgs& a, Shared& s, flo
             if (k > key) key = k, token = at;
         }
         const u64 best = warp_max_order(key, token);
-        if (lane == 0) s.best[strip] = best;
+        u64 sum = 0;
+        if (best && needs_weights(row, a.vocab_len)) {
+            const Scale scale = scale_of(value_of(best), row.temperature);
+            for (u32 i = lane; i < STRIP; i += 32)
+                if (strip * STRIP + i < a.vocab_len) sum += scale.weight(shaped[strip * STRIP + i], 0.f);
+        }
+        sum = warp_sum_u64(sum);
+        if (lane == 0) s.best[strip] = best, a.weights[(u64)blockIdx.x * a.num_strips + strip] = sum;
     }
     __syncthreads();
 }
@@ -693,7 +796,7 @@ __device__ __noinline__ void write_logprobs(const SamplingArgs& a, Shared& s, u3
     s.best[t] = best;
     const float greatest = value_of(block_max(s, best));
     const float* raw = a.logits + (u64)s.row.logits_row * a.vocab_len;
-    if (t == 0) s.values = {raw, a.vocab_len, RAW, greatest, 1.f, 0.f};
+    if (t == 0) s.values = {raw, a.vocab_len, RAW, scale_of(greatest, 1.f)};
     double sum = best && value_of(best) > -INFINITE ? (double)a.raw_sum[strip] * exp((double)(value_of(best) - greatest)) : 0.;
 #pragma unroll
     for (int o = 16; o; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o);
@@ -710,7 +813,7 @@ __device__ __noinline__ void write_logprobs(const SamplingArgs& a, Shared& s, u3
     if (t == 0) out->chosen = logprob(raw[token]);
     if (num_top == 0) return;
     u32 found = HEAD_LEN + 1;
-    if (num_top <= a.num_strips || a.vocab_len <= HEAD_LEN) found = gather_head(s, a.num_strips, num_top);
+    if (num_top <= a.num_strips || a.vocab_len <= HEAD_LEN) found = gather_head(s, a.num_strips, cut_for(s, a.num_strips, num_top));
     if (found > HEAD_LEN) found = gather_above(s, max(select(s, 0, false, num_top), 1ull));
     sort_head(s, found);
     if (t < num_top) {
@@ -744,11 +847,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) sampling_choose(const __gr
     }
     int chosen = order ? (int)token_of(order) : NOTHING_LEFT;
     if (order && !is_greedy && (u32)(order >> 32) != BEHIND_ALL) {
-        const float greatest = value_of(order), least = greatest - FARTHEST * row.temperature;
         const float* values = is_shaped(row) ? shaped : a.logits + (u64)row.logits_row * a.vocab_len;
-        if (t == 0) s.values = {values, a.vocab_len, DRAW, greatest, row.temperature, least};
+        if (t == 0) {
+            s.values = {values, a.vocab_len, DRAW, scale_of(value_of(order), row.temperature)};
+            s.bits = mixed(mixed(row.seed) ^ row.position);
+        }
         __syncthreads();
-        chosen = draw(s, a.num_strips);
+        chosen = draw(a, s);
     }
     if (t == 0) {
         a.chosen[index] = chosen;
