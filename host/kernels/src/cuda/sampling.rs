@@ -1,7 +1,7 @@
 //! Choosing tokens on the device, each row by its own settings: only ids, and the logprobs that were asked for, come back.
 //!
-//! The terms and their order are vLLM's: mask and banned stop tokens, bias, penalties, temperature, top-k, top-p, min-p. The random
-//! number of a token is a function of its row's seed and position, and nothing else.
+//! The terms and their order are vLLM's: mask and banned stop tokens, bias, penalties, temperature, top-k, top-p, min-p. The
+//! random number of a token is a function of its row's seed and position, and nothing else.
 
 use super::{Buffer, CudaError, Device, Dispatch, Plain, View};
 
@@ -69,8 +69,8 @@ pub struct SampleRow {
     pub stop_start: u32,
     /// Its length.
     pub stop_len: u32,
-    /// Range of [`SampleInputs::mask_words`], read with [`MASKED`](Self::MASKED): bit `t % 32` of word `t / 32` says whether token
-    /// `t` may be chosen; tokens beyond the last word may not.
+    /// Range of [`SampleInputs::mask_words`], read with [`MASKED`](Self::MASKED): bit `t % 32` of word `t / 32` says whether
+    /// token `t` may be chosen; tokens beyond the last word may not.
     pub mask_start: u32,
     /// Its length.
     pub mask_len: u32,
@@ -337,8 +337,8 @@ impl Sampler {
             shared_bytes: 0,
             overlaps: true,
         };
-        // SAFETY: the structs mirror each other; our own buffers hold `max_rows` rows and `max_slots` slots; what rows say of slots,
-        // logits and side arrays is checked against the lengths given here, and tokens against the vocabulary.
+        // SAFETY: the structs mirror each other; our own buffers hold `max_rows` rows and `max_slots` slots; what rows say of
+        // slots, logits and side arrays is checked against the lengths given here, and tokens against the vocabulary.
         unsafe {
             device.launch(&device.kernel("sampling_scan")?, scan, &args)?;
             device.launch(&device.kernel("sampling_choose")?, choose, &args)
