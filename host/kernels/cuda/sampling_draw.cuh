@@ -142,6 +142,13 @@ __device__ __noinline__ int draw_from_strips(Shared& s, u64 weight) {
     return __shfl_sync(~0u, token, lane);
 }
 
+// An order that all tokens of the share `min_p` of the greatest weight reach; a little low, as their weights are looked at again.
+__device__ __forceinline__ u64 cut_for_min_p(const Scale& scale, float min_p) {
+    const float margin = fabsf(scale.greatest) * 1e-6f;
+    const float least = scale.greatest - margin + scale.temperature * (logf(min_p) - 0.01f);
+    return max(order_of(key_for(DRAW, least), ~0u), 1ull);
+}
+
 __device__ __forceinline__ int draw(const SamplingArgs& a, Shared& s) {
     const SampleRow& row = s.row;
     const u32 t = threadIdx.x;
@@ -152,36 +159,30 @@ __device__ __forceinline__ int draw(const SamplingArgs& a, Shared& s) {
         if (!has_top_p) return draw_from_strips(s, weight);
         block_scan(s, strip_weight(s, weight), total);
     }
+    // The head that is cut from: that of top-k, or a small one and then a large one, as most nuclei are small.
     const u32 many = max(a.num_strips - a.num_strips / 8, 1);
-    u64 cut = 0;
-    if (has_top_k) {
-        if (row.top_k <= many || a.vocab_len <= HEAD_LEN) cut = cut_for(s, a.num_strips, row.top_k);
-    } else if (has_top_p) {
-        cut = cut_for(s, a.num_strips, many);
-    } else {  // min-p alone; a little lower, as what weighs too little is seen to later
-        const float greatest = s.values.scale.greatest, margin = fabsf(greatest) * 1e-6f;
-        const float least = greatest - margin + s.values.scale.temperature * (logf(row.min_p) - 0.01f);
-        cut = max(order_of(key_for(DRAW, least), ~0u), 1ull);
-    }
-    const u32 found = cut ? gather_head(s, cut) : HEAD_LEN + 1;
-    if (found <= HEAD_LEN) {
+    for (u32 wanted = has_top_k ? row.top_k : min(many, SMALL_HEAD);; wanted = many) {
+        u64 cut = 0;
+        if (!has_top_k && !has_top_p) cut = cut_for_min_p(s.values.scale, row.min_p);
+        else if (wanted <= many || a.vocab_len <= HEAD_LEN) cut = cut_for(s, a.num_strips, wanted);
+        const u32 found = cut ? gather_head(s, cut) : HEAD_LEN + 1;
+        if (found > HEAD_LEN) break;
         sort_head(s, found);
         u32 len = has_top_k ? min(row.top_k, found) : found;
-        bool is_enough = true;
-        if (has_top_p) {
-            u64 weights[2], head_total;
+        if (!has_top_p) return draw_from_head(s, len, row.min_p);
+        u64 weights[2], head_total;
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const u32 at = t * 2 + i;
-                weights[i] = at < len ? s.values.scale.weight(value_of(s.head[at]), 0.f) : 0;
-            }
-            if (has_top_k) block_scan(s, weights[0] + weights[1], total);
-            is_enough = find_sum(s, weights[0], weights[1], enough_of(row.top_p, total), head_total);
-            if (is_enough) len = s.found + 1;
+        for (int i = 0; i < 2; i++) {
+            const u32 at = t * 2 + i;
+            weights[i] = at < len ? s.values.scale.weight(value_of(s.head[at]), 0.f) : 0;
         }
-        if (is_enough) return draw_from_head(s, len, row.min_p);
+        if (has_top_k) block_scan(s, weights[0] + weights[1], total);
+        if (find_sum(s, weights[0], weights[1], enough_of(row.top_p, total), head_total)) {
+            return draw_from_head(s, s.found + 1, row.min_p);
+        }
+        if (wanted >= many) break;
     }
-    cut = 0;
+    u64 cut = 0;
     if (has_top_k) {
         cut = select(s, 0, false, row.top_k);
         weigh_parts(s, cut, 0.f);

@@ -5,6 +5,7 @@
 constexpr u32 STRIP = 512;                  // tokens
 constexpr u32 SCAN_WARPS = 8, THREADS = 1024, WARPS = THREADS / 32;
 constexpr u32 HEAD_LEN = 2048;              // tokens that are sorted in shared memory
+constexpr u32 SMALL_HEAD = 64;              // tokens that are looked for first
 constexpr u32 BINS = 2048;
 constexpr u32 MAX_LOGPROBS = 20;
 constexpr u32 PENALTIES = 1, MASKED = 2, UNDECIDED = 4, BAN_STOPS = 8, CONTINUES = 16;
