@@ -1,7 +1,7 @@
 //! Choosing tokens on the device, each row by its own settings: only ids, and the logprobs that were asked for, come back.
 //!
-//! The terms and their order are vLLM's: mask and banned stop tokens, bias, penalties, temperature, top-k, top-p, min-p. The random
-//! number of a token is a function of its row's seed and position, and nothing else.
+//! The terms and their order are vLLM's: mask and banned stop tokens, bias, penalties, temperature, top-k, top-p, min-p. The
+//! random number of a token is a function of its row's seed and position, and nothing else.
 
 use super::{Buffer, CudaError, Device, Dispatch, Plain, View};
 
@@ -69,8 +69,8 @@ pub struct SampleRow {
     pub stop_start: u32,
     /// Its length.
     pub stop_len: u32,
-    /// Range of [`SampleInputs::mask_words`], read with [`MASKED`](Self::MASKED): bit `t % 32` of word `t / 32` says whether token
-    /// `t` may be chosen; tokens beyond the last word may not.
+    /// Range of [`SampleInputs::mask_words`], read with [`MASKED`](Self::MASKED): bit `t % 32` of word `t / 32` says whether
+    /// token `t` may be chosen; tokens beyond the last word may not.
     pub mask_start: u32,
     /// Its length.
     pub mask_len: u32,
@@ -169,6 +169,7 @@ pub struct Sampler {
     best: Buffer<u64>,
     raw_best: Buffer<u64>,
     raw_sum: Buffer<f32>,
+    weights: Buffer<u64>,
     occurrences: Buffer<u16>,
     last_token: Buffer<i32>,
     alive: Buffer<i32>,
@@ -189,6 +190,7 @@ struct SamplingArgs {
     best: u64,
     raw_best: u64,
     raw_sum: u64,
+    weights: u64,
     occurrences: u64,
     last_token: u64,
     alive: u64,
@@ -242,6 +244,7 @@ impl Sampler {
             best: device.zeros("likeliest tokens", strips)?,
             raw_best: device.zeros("likeliest tokens", strips)?,
             raw_sum: device.zeros("sums of probabilities", strips)?,
+            weights: device.zeros("sums of weights", strips)?,
             occurrences: device.zeros("occurrences of tokens", max_slots * stride)?,
             last_token: device.zeros("last tokens", max_slots)?,
             alive: device.zeros("states of drafts", max_slots)?,
@@ -253,7 +256,7 @@ impl Sampler {
     /// What [`new`](Self::new) allocates.
     pub fn byte_len(max_rows: usize, vocab_len: usize, max_slots: usize) -> usize {
         let (stride, num_strips) = (stride(vocab_len), vocab_len.div_ceil(STRIP));
-        let strip = 2 * size_of::<u64>() + size_of::<f32>();
+        let strip = 3 * size_of::<u64>() + size_of::<f32>();
         let row = stride * size_of::<f32>()
             + num_strips * strip
             + size_of::<i32>()
@@ -303,6 +306,7 @@ impl Sampler {
             best: self.best.view().ptr(),
             raw_best: self.raw_best.view().ptr(),
             raw_sum: self.raw_sum.view().ptr(),
+            weights: self.weights.view().ptr(),
             occurrences: self.occurrences.view().ptr(),
             last_token: self.last_token.view().ptr(),
             alive: self.alive.view().ptr(),
@@ -333,8 +337,8 @@ impl Sampler {
             shared_bytes: 0,
             overlaps: true,
         };
-        // SAFETY: the structs mirror each other; our own buffers hold `max_rows` rows and `max_slots` slots; what rows say of slots,
-        // logits and side arrays is checked against the lengths given here, and tokens against the vocabulary.
+        // SAFETY: the structs mirror each other; our own buffers hold `max_rows` rows and `max_slots` slots; what rows say of
+        // slots, logits and side arrays is checked against the lengths given here, and tokens against the vocabulary.
         unsafe {
             device.launch(&device.kernel("sampling_scan")?, scan, &args)?;
             device.launch(&device.kernel("sampling_choose")?, choose, &args)
