@@ -8,7 +8,7 @@
 //   len         i32 [rows]: tokens including the new one; 0 = a padded row, whose output becomes zeros
 //   rope        fp32 [position][HD/2][cos, sin]; dimension i turns with i + HD/2
 //   out         [rows][heads * HD]
-//   partials    fp32 [rows][kv heads][MAX_CHUNKS][G * (HD + 2)]: outputs, maxima, sums
+//   partials    fp32 [rows][kv heads][MAX_CHUNKS][G * (HD + 2), up to a multiple of 4]: outputs, maxima, sums
 //   counters    u32 [rows][kv heads]: zero on entry and on exit
 //
 // grid = (kv heads, rows, chunks), WARPS warps, depth * WARPS * 128 * HD bytes of dynamic shared memory (the ring). A block owns one
@@ -74,6 +74,17 @@ __device__ __forceinline__ u32 transpose8x8(u32 v) {
     asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(v));
     return r;
 }
+__device__ __forceinline__ float4 ld4_cg(const float* p) {
+    float4 v;
+    asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3},[%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
+    return v;
+}
+__device__ __forceinline__ void add_scaled(float4& y, float f, float4 v) {
+    y.x += f * v.x; y.y += f * v.y; y.z += f * v.z; y.w += f * v.w;
+}
+__device__ __forceinline__ void store4(bf16* p, float4 v, float f) {
+    *(uint2*)p = make_uint2(pack_bf(v.x * f, v.y * f), pack_bf(v.z * f, v.w * f));
+}
 // Adds one after all writes of the block that came before a barrier, and before all reads that come after the next one.
 __device__ __forceinline__ u32 arrive(u32* counter) {
     u32 before;
@@ -87,7 +98,8 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     constexpr int ROWS_A_COPY = 32 / ROW_CHUNKS;
     constexpr int Q_STRIDE = HD + 8;            // padded, so that the fragments' loads touch all banks
     constexpr int O_STRIDE = HD + 4;
-    constexpr int PARTIAL = G * (HD + 2);
+    constexpr int PARTIAL = (G * (HD + 2) + 3) / 4 * 4;
+    constexpr int ROUNDS_OUT = (G * HD / 4 + THREADS - 1) / THREADS;  // a thread has four neighbouring outputs at a time
     extern __shared__ __align__(128) unsigned char ring[];
     __shared__ __align__(16) bf16 queries[G][Q_STRIDE];
     __shared__ __align__(16) bf16 new_kv[2][HD];
@@ -308,22 +320,22 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     float* const mine = partials + chunk * PARTIAL;
     const bool is_whole = num_chunks == 1;
 #pragma unroll
-    for (int e = 0; e < (G * HD + THREADS - 1) / THREADS; e++) {
-        const int x = e * THREADS + tid, head = x / HD;
-        if (G * HD % THREADS && x >= G * HD) break;
-        float most = NOTHING, y = 0, total = 0;
+    for (int e = 0; e < ROUNDS_OUT; e++) {
+        const int x = 4 * (e * THREADS + tid), head = x / HD;
+        if (x >= G * HD) break;
+        float most = NOTHING, total = 0;
+        float4 y = make_float4(0, 0, 0, 0);
 #pragma unroll
         for (int v = 0; v < WARPS; v++) most = fmaxf(most, warp_max[v][head]);
 #pragma unroll
-        for (int v = 0; v < WARPS; v++) {
-            float f = exp2_fast(warp_max[v][head] - most);
-            // A warp without a token wrote zeros.
-            y += f * outputs[v * warp_floats + head * O_STRIDE + x % HD];
+        for (int v = 0; v < WARPS; v++) {  // a warp without a token has zeros
+            const float f = exp2_fast(warp_max[v][head] - most);
+            add_scaled(y, f, *(const float4*)(outputs + v * warp_floats + head * O_STRIDE + x % HD));
             total += f * warp_sums[v][head];
         }
-        if (is_whole) out[x] = f2bf(y / total);
+        if (is_whole) store4(out + x, y, 1 / total);
         else {
-            mine[x] = y;
+            *(float4*)(mine + x) = y;
             if (x % HD == 0) { mine[G * HD + head] = most; mine[G * HD + G + head] = total; }
         }
     }
@@ -338,29 +350,39 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     }
     __syncthreads();
     if (!is_last) return;
-    {
-        const int head = tid / MAX_CHUNKS, c = tid % MAX_CHUNKS;  // THREADS = 8 * MAX_CHUNKS
-        const bool is_there = head < G && c < num_chunks;
-        const float* of_chunk = partials + c * PARTIAL + G * HD + head;
-        const float chunk_max = is_there ? ld_cg(of_chunk) : NOTHING, chunk_sum = is_there ? ld_cg(of_chunk + G) : 0;
-        float most = chunk_max;
-#pragma unroll
-        for (int l = 1; l < MAX_CHUNKS; l *= 2) most = fmaxf(most, __shfl_xor_sync(~0u, most, l));
-        const float f = exp2_fast(chunk_max - most);
-        float total = f * chunk_sum;
-#pragma unroll
-        for (int l = 1; l < MAX_CHUNKS; l *= 2) total += __shfl_xor_sync(~0u, total, l);
-        chunk_weight[head][c] = head < G ? f / total : 0;
+    const int head_here = tid / MAX_CHUNKS, chunk_here = tid % MAX_CHUNKS;  // THREADS = 8 * MAX_CHUNKS
+    float chunk_max = NOTHING, chunk_sum = 0;
+    if (head_here < G && chunk_here < num_chunks) {
+        const float* of_chunk = partials + chunk_here * PARTIAL + G * HD + head_here;
+        chunk_max = ld_cg(of_chunk);
+        chunk_sum = ld_cg(of_chunk + G);
     }
-    __syncthreads();
+    float4 part[MAX_CHUNKS];  // all on their way at once
 #pragma unroll
-    for (int e = 0; e < (G * HD + THREADS - 1) / THREADS; e++) {
-        const int x = e * THREADS + tid, head = x / HD;
-        if (G * HD % THREADS && x >= G * HD) break;
-        float y = 0;
-#pragma unroll 4
-        for (int c = 0; c < num_chunks; c++) y += chunk_weight[head][c] * ld_cg(partials + c * PARTIAL + x);
-        out[x] = f2bf(y);
+    for (int e = 0; e < ROUNDS_OUT; e++) {
+        const int x = 4 * (e * THREADS + tid);
+#pragma unroll
+        for (int c = 0; c < MAX_CHUNKS; c++) {
+            part[c] = make_float4(0, 0, 0, 0);
+            if (c < num_chunks && x < G * HD) part[c] = ld4_cg(partials + c * PARTIAL + x);
+        }
+        if (e == 0) {
+            float most = chunk_max;
+#pragma unroll
+            for (int l = 1; l < MAX_CHUNKS; l *= 2) most = fmaxf(most, __shfl_xor_sync(~0u, most, l));
+            const float f = exp2_fast(chunk_max - most);
+            float total = f * chunk_sum;
+#pragma unroll
+            for (int l = 1; l < MAX_CHUNKS; l *= 2) total += __shfl_xor_sync(~0u, total, l);
+            chunk_weight[head_here][chunk_here] = head_here < G ? f / total : 0;
+            __syncthreads();
+        }
+        if (x < G * HD) {
+            float4 y = make_float4(0, 0, 0, 0);
+#pragma unroll
+            for (int c = 0; c < MAX_CHUNKS; c++) add_scaled(y, chunk_weight[x / HD][c], part[c]);
+            store4(out + x, y, 1);
+        }
     }
 }
 

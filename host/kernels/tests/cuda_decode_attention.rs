@@ -105,8 +105,8 @@ impl Case {
             norms: is_normed.then(|| (random.numbers(head_len), random.numbers(head_len))),
             rope: vec![],
         };
-        for row in 0..len.len() {
-            for token in 0..len[row].saturating_sub(1) {
+        for (row, len) in len.iter().enumerate() {
+            for token in 0..len.saturating_sub(1) {
                 for kv in [0, 1] {
                     for h in 0..num_kv {
                         let place = case.place(row, token, kv, h);
