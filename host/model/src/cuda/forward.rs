@@ -27,7 +27,7 @@ pub(super) const NARROW_ROWS: usize = gemm::MAX_ROWS;
 pub(super) struct Capacity {
     /// Tokens of a pass.
     pub(super) num_tokens: usize,
-    /// Rows whose logits are there at once; also the most rows of a decode batch.
+    /// Rows of a decode batch.
     pub(super) num_rows: usize,
     /// The longest sequence.
     pub(super) num_positions: usize,
@@ -76,7 +76,8 @@ struct ScratchLens {
 impl ScratchLens {
     fn new(config: &ModelConfig, capacity: Capacity) -> Self {
         // Prompts are padded to a multiple of this.
-        let tokens = padded_len(capacity.num_tokens.max(capacity.num_rows));
+        let rows = capacity.num_rows.max(NARROW_ROWS);
+        let tokens = padded_len(capacity.num_tokens.max(rows));
         Self {
             residual: tokens * config.hidden_len,
             x: tokens * config.hidden_len,
@@ -85,7 +86,7 @@ impl ScratchLens {
             attended: tokens * config.num_heads * config.head_len,
             gate_up: tokens * 2 * config.ffn_len,
             gated: tokens * config.ffn_len,
-            logits: capacity.num_rows * config.vocab_len,
+            logits: rows * config.vocab_len,
         }
     }
 
