@@ -15,7 +15,7 @@ pub(crate) fn run() -> Result<()> {
         "libcublasLt.so.13, for prompts and wide batches: {}",
         found(libraries.cublas_lt)
     );
-    let kernels = match KernelSource::of_this_binary() {
+    let kernels = match KernelSource::of_this_process() {
         KernelSource::BuiltIn => "built in".to_owned(),
         KernelSource::Nvrtc => format!(
             "compiled at start by libnvrtc.so.13, which is {}",

@@ -236,7 +236,7 @@ fn announce(address: SocketAddr, model: &str, asks_for_key: bool) {
 mod tests {
     use std::path::Path;
 
-    use engine::{RunnerLimits, fake::FakeRunner};
+    use engine::{RunnerLimits, fake::FakeRunner, runner::StepError};
     use server::{Model, SamplingDefaults};
     use text::Tokenizer;
     use tokio::{

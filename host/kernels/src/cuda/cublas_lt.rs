@@ -307,6 +307,7 @@ unsafe fn ask(
 // SAFETY: descriptors are read-only once made.
 #[allow(unsafe_code, reason = "handles of a C library")]
 unsafe impl Send for Plan {}
+// SAFETY: the same.
 #[allow(unsafe_code, reason = "handles of a C library")]
 unsafe impl Sync for Plan {}
 

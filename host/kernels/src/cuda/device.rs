@@ -12,7 +12,9 @@ use cudarc::{
 };
 
 use super::{
-    Buffer, CudaError, Event, Graph, Libraries, Pinned, Plain, View, image::MODULES, nvrtc,
+    Buffer, CudaError, Event, Graph, Libraries, Pinned, Plain, View,
+    image::{KernelSource, MODULES},
+    nvrtc,
 };
 
 /// The oldest card: bf16 matrix instructions and `cp.async` came with Ampere.
@@ -33,7 +35,11 @@ pub struct Device {
 
 /// A kernel of this device.
 #[derive(Clone, Debug)]
-pub struct Kernel(CudaFunction);
+pub struct Kernel {
+    function: CudaFunction,
+    /// Whether it waits for its predecessor itself: not where it was compiled from the text for older cards.
+    waits: bool,
+}
 
 /// How a kernel is launched.
 #[derive(Clone, Copy, Debug)]
@@ -159,8 +165,12 @@ impl Device {
             Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
             most,
         )?;
-        kernels.insert(name.to_owned(), Kernel(function.clone()));
-        Ok(Kernel(function))
+        let kernel = Kernel {
+            waits: function.ptx_version()? >= 90,
+            function,
+        };
+        kernels.insert(name.to_owned(), kernel.clone());
+        Ok(kernel)
     }
 
     /// Launches a kernel whose one parameter is `args`.
@@ -198,14 +208,14 @@ impl Device {
             sharedMemBytes: shared_bytes,
             hStream: self.stream.cu_stream(),
             attrs: &mut overlap,
-            numAttrs: u32::from(overlaps && self.compute_capability.0 >= 9),
+            numAttrs: u32::from(overlaps && kernel.waits),
         };
         let mut params = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
         // SAFETY: the driver copies one parameter of the kernel's own size from `args`; the rest is the caller's promise.
         unsafe {
             sys::cuLaunchKernelEx(
                 &config,
-                kernel.0.cu_function(),
+                kernel.function.cu_function(),
                 params.as_mut_ptr(),
                 std::ptr::null_mut(),
             )
@@ -336,7 +346,7 @@ impl Device {
     ) -> Result<(), CudaError> {
         let numbers = &mut from.as_mut_slice()[first..first + to.len()];
         let call = Box::new(HostCall {
-            fill: Some(Box::new(fill)),
+            fill: Box::new(fill),
             numbers: numbers.as_mut_ptr(),
             len: numbers.len(),
         });
@@ -385,9 +395,11 @@ impl Device {
     }
 }
 
+type Fill<T> = Box<dyn FnOnce(&mut [T]) + Send>;
+
 /// What a thread of the driver is to do.
 struct HostCall<T> {
-    fill: Option<Box<dyn FnOnce(&mut [T]) + Send>>,
+    fill: Fill<T>,
     numbers: *mut T,
     len: usize,
 }
@@ -397,12 +409,11 @@ struct HostCall<T> {
 #[allow(unsafe_code, reason = "a callback")]
 unsafe extern "C" fn run_host_call<T: Plain>(call: *mut c_void) {
     // SAFETY: the caller's promise.
-    let (mut call, numbers) = unsafe {
+    let (fill, numbers) = unsafe {
         let call = Box::from_raw(call.cast::<HostCall<T>>());
         let numbers = std::slice::from_raw_parts_mut(call.numbers, call.len);
-        (call, numbers)
+        (call.fill, numbers)
     };
-    let fill = call.fill.take().expect("it is called once");
     // A panic must not cross into the driver; what was not filled stays as it was packed.
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fill(numbers)));
 }
@@ -419,14 +430,15 @@ fn load_modules(
     context: &Arc<CudaContext>,
     compute_capability: (u32, u32),
 ) -> Result<Vec<Arc<CudaModule>>, CudaError> {
+    let source = KernelSource::of_this_process();
     let fitting = MODULES
         .iter()
         .filter(|module| !module.is_hopper_only || compute_capability == (9, 0));
     fitting
         .map(|module| {
             let image = match module.image {
-                Some(image) => image.to_vec(),
-                None => nvrtc::compile(module, compute_capability)?,
+                Some(image) if source == KernelSource::BuiltIn => image.to_vec(),
+                _ => nvrtc::compile(module, compute_capability)?,
             };
             Ok(context.load_module(Ptx::from_binary(image))?)
         })

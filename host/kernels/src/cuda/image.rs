@@ -22,9 +22,10 @@ pub enum KernelSource {
 }
 
 impl KernelSource {
-    /// What this binary has to use.
-    pub fn of_this_binary() -> Self {
-        match MODULES.iter().all(|module| module.image.is_some()) {
+    /// NVRTC for a binary that was built without nvcc, or where `HOST_CUDA_NVRTC` is set, which is how to try that.
+    pub fn of_this_process() -> Self {
+        let is_complete = MODULES.iter().all(|module| module.image.is_some());
+        match is_complete && std::env::var_os("HOST_CUDA_NVRTC").is_none() {
             true => Self::BuiltIn,
             false => Self::Nvrtc,
         }

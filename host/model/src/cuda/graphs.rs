@@ -1,6 +1,6 @@
 //! The decode batch as CUDA graphs, one for each of a few shapes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use kernels::cuda::{CudaError, Graph};
 
@@ -26,10 +26,11 @@ impl Graphs {
         shape: Shape,
         record: impl FnOnce() -> Result<Graph, CudaError>,
     ) -> Result<(), CudaError> {
-        if !self.0.contains_key(&shape) {
-            self.0.insert(shape, record()?);
-        }
-        self.0.get_mut(&shape).expect("it is there now").launch()
+        let graph = match self.0.entry(shape) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(record()?),
+        };
+        graph.launch()
     }
 
     /// Forgets all: what they read from has moved.

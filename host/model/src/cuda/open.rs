@@ -143,7 +143,7 @@ pub fn open(
 
     let summary = Summary {
         device: device.name()?,
-        kernels: KernelSource::of_this_binary(),
+        kernels: KernelSource::of_this_process(),
         memory,
         phases: Vec::new(),
     };
