@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(block_bytes(&qwen3_4b()), 32 * 147_456);
         let tokens = plan.num_blocks * PAGE_LEN;
         assert!(
-            (70_000..90_000).contains(&tokens),
+            (90_000..100_000).contains(&tokens),
             "{tokens} tokens: {plan}"
         );
         assert!(plan.weights + plan.scratch + plan.reserve + plan.cache <= (24u64 << 30) * 9 / 10);
