@@ -1,52 +1,14 @@
-// Causal attention of new tokens over the paged cache, several sequences in one launch, on mma.sync and cp.async: any card from
-// compute capability 8.0 on.
+// Prefill attention (prefill_attention.cuh says what that is) by mma.sync and cp.async: any card from compute capability 8.0 on.
 //
-// Sequence s has rows q_start[s] .. + q_len[s] of q and out, and kv_len[s] tokens in the cache, the new ones included. Its i-th
-// row stands at position kv_len - q_len + i and sees the keys 0..=position.
-//   q, out   [row][head][HD], heads of one kv head side by side; q rows are q_stride numbers apart, out rows num_heads * HD
-//   cache    [page][K|V][kv head][PAGE_LEN][HD]; sequence s has the pages pages[page_start[s]] ..
-//   tiles    (sequence, q tile) pairs
-// The `group` query heads of a kv head are packed: packed row = token * group + head within the group. A q tile is 128 packed rows
-// of one sequence, so that few tokens still fill it and K and V are read once for the group.
-//
-// grid = tiles * kv heads, the kv heads of a tile side by side: if the tiles come longest first, so do the blocks, and the blocks that
-// run at a time walk the same keys together. 8 warps of 16 packed rows each; 64 keys and their values in each of 2 stages.
+// grid = tiles * kv heads, the kv heads of a tile side by side: blocks start in the order of the tiles, and those that run at a
+// time walk the same keys together. 8 warps of 16 packed rows each; 64 keys and their values in each of 2 stages.
 // Shared memory: 2 stages * 2 * 64 * HD * 2 bytes.
-//
-// The tiles of keys begin at position 0 whatever the chunk, and a tile that a row sees nothing of changes none of its bits, so a row
-// is the same however its prompt was cut and whatever else is in the launch.
-// Limits: HD 64 and 128; q_stride and HD multiples of 8, all pointers aligned to 16 bytes.
-#include "common.cuh"
+// Limits: HD 64 and 128.
+#include "prefill_attention.cuh"
 
-struct PrefillArgs {
-    const bf16* q;
-    const bf16* cache;
-    bf16* out;
-    const int* tiles;
-    const int* q_start;
-    const int* q_len;
-    const int* kv_len;
-    const int* page_start;
-    const int* pages;
-    int q_stride, num_kv_heads, group;
-    float scale;  // of the scores, times log2(e): the softmax is made of powers of two
-};
-
-constexpr int BM = 128;  // packed rows of a q tile
 constexpr int BN = 64;   // keys of a tile
 constexpr int THREADS = 256;
-#define MINUS_INFINITY __int_as_float(0xff800000)
 
-__device__ __forceinline__ float exp2_approx(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-// Copies 16 bytes, or writes as many zeros.
-__device__ __forceinline__ void cp16_or_zero(u32 dst, const void* src, bool copies) {
-    int bytes = copies ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(dst), "l"(src), "r"(bytes) : "memory");
-}
 __device__ __forceinline__ void ldmatrix(u32 (&r)[4], u32 addr) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -61,7 +23,7 @@ __device__ __forceinline__ void ldmatrix_trans(u32 (&r)[4], u32 addr) {
 }
 
 // Byte offset of a row's 16-byte chunk. 8 chunks side by side lie in all banks, and so do 8 below each other.
-// In memory aligned to a row, the address of chunk c ^ d is that of chunk c, ^ (d << 4); rows that are 8 apart differ by their length.
+// In memory aligned to a row, the address of chunk c ^ d is that of chunk c, ^ (d << 4); rows 8 apart are swizzled alike.
 template <int HD> __device__ __forceinline__ u32 swizzled(int row, int chunk) {
     return row * (HD * 2) + ((chunk ^ (row & 7)) << 4);
 }
@@ -132,7 +94,7 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
     for (int i = 0; i < HD / 8; i++)
 #pragma unroll
         for (int e = 0; e < 4; e++) o[i][e] = 0;
-    float row_max[2] = {MINUS_INFINITY, MINUS_INFINITY}, row_sum[2] = {0, 0};  // of rows g and g + 8; a sum of this lane's columns
+    float row_max[2] = {MINUS_INFINITY, MINUS_INFINITY}, row_sum[2] = {0, 0};  // of rows g and g + 8; sums of this lane's columns
 
     for (int j = 0; j < num_tiles; j++) {
         if (j) cp_wait<0>();
@@ -157,7 +119,7 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
                 mma16816(s[2 * i + 1], q[k][0], q[k][1], q[k][2], q[k][3], b[2], b[3]);
             }
         if (j >= first_masked) {
-            const int row = first_row + warp * 16 + g, seen = start - j * BN - 2 * t;  // here and not before: registers are scarce
+            const int row = first_row + warp * 16 + g, seen = start - j * BN - 2 * t;  // not before: registers are scarce
             const int last[2] = {seen + row / a.group, seen + (row + 8) / a.group};
 #pragma unroll
             for (int i = 0; i < BN / 8; i++)

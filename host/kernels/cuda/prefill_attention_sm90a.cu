@@ -1,12 +1,11 @@
-// Causal attention of new tokens over the paged cache, several sequences in one launch, on Hopper's wgmma and bulk tensor copies.
-//
-// What it computes, the layouts and the packing of query heads are those of prefill_attention.cu, for HD = 128 only.
+// Prefill attention (prefill_attention.cuh says what that is) by Hopper's wgmma and bulk tensor copies, for HD = 128.
 //   cache    as a tensor map: rows of 128 numbers in the order [page][K|V][kv head][PAGE_LEN], boxes of PAGE_LEN rows and 64
 //            numbers, 128-byte swizzle
 //
-// grid = multiprocessors, at most tiles * kv heads: blocks stay and take the next (tile, kv head), the kv heads of a tile side by side, so
-// that the copies for one run while another is computed. Three warpgroups:
-//   0     copies: warp 0 takes work and fills a ring of 2 stages, 128 keys and 128 values each, page by page; warps 1 and 2 the queries
+// grid = multiprocessors, at most tiles * kv heads. Blocks stay and take the next (tile, kv head), the kv heads of a tile side by
+// side, so that the copies for one run while another is computed. Three warpgroups:
+//   0     copies: warp 0 takes work and fills a ring of 2 stages, 128 keys and 128 values each, page by page; warps 1 and 2 copy
+//         the queries
 //   1, 2  each computes 64 packed rows: queries in shared memory, scores, weights and output in registers
 // A computing warpgroup has two products in flight: the scores of keys j and the weighted values j - 1, and computes exponentials
 // meanwhile. (Letting the two warpgroups take turns at issuing, as FlashAttention-3 does, was 1 % slower.)
@@ -16,27 +15,10 @@
 //   values   the same
 //   barriers, and the work of both slots
 // All rows are 128 bytes with the 16-byte chunks swizzled, as wgmma and the copies have it.
-//
-// The tiles of keys begin at position 0 whatever the chunk, and a tile that a row sees nothing of changes none of its bits, so a row
-// is the same however its prompt was cut and whatever else is in the launch. It is not the same as in prefill_attention.cu.
-#include "common.cuh"
+#include "prefill_attention.cuh"
 
 struct __align__(128) TensorMap {
     u64 opaque[16];
-};
-
-struct PrefillArgs {
-    const bf16* q;
-    const bf16* cache;
-    bf16* out;
-    const int* tiles;
-    const int* q_start;
-    const int* q_len;
-    const int* kv_len;
-    const int* page_start;
-    const int* pages;
-    int q_stride, num_kv_heads, group;
-    float scale;  // of the scores, times log2(e): the softmax is made of powers of two
 };
 
 struct WgmmaArgs {
@@ -46,7 +28,6 @@ struct WgmmaArgs {
 };
 
 constexpr int HD = 128;
-constexpr int BM = 128;        // packed rows of a q tile
 constexpr int WG_ROWS = 64;    // of a warpgroup
 constexpr int BN = 128;        // keys of a tile
 constexpr int STAGES = 2;      // of keys and values
@@ -63,13 +44,6 @@ constexpr u32 FULL_KEYS = VALUES + STAGES * KV_BYTES, FULL_VALUES = FULL_KEYS + 
 constexpr u32 EMPTY_KEYS = FULL_VALUES + STAGES * 8, EMPTY_VALUES = EMPTY_KEYS + STAGES * 8;
 constexpr u32 FULL_WORK = EMPTY_VALUES + STAGES * 8, FULL_QUERIES = FULL_WORK + SLOTS * 8, EMPTY_SLOT = FULL_QUERIES + SLOTS * 8;
 constexpr u32 WORK = EMPTY_SLOT + SLOTS * 8, WORK_BYTES = 32;
-#define MINUS_INFINITY __int_as_float(0xff800000)
-
-__device__ __forceinline__ float exp2_approx(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
 
 // ---- barriers in shared memory
 __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
@@ -102,12 +76,6 @@ __device__ __forceinline__ void copy_box(u32 to, const TensorMap* map, int colum
 __device__ __forceinline__ void sts16(u32 to, uint4 v) {
     asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
-// Copies 16 bytes, or writes as many zeros.
-__device__ __forceinline__ void cp16_or_zero(u32 to, const void* from, bool copies) {
-    int bytes = copies ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-}
-
 // ---- wgmma: D[64x128] += A[64x16] B[16x128]. Each warp of the warpgroup has 16 rows of D, laid out as of mma16816, 16 times.
 // A descriptor says where a matrix is, with rows of 128 swizzled bytes: in units of 16 bytes the address, the distance of
 // 64-number blocks along the rows (only where the rows are not the dimension that is summed over), and that of groups of 8 rows.
@@ -141,7 +109,9 @@ __device__ __forceinline__ void wgmma_registers(float (&d)[64], u32 a0, u32 a1, 
 __device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits until at most N groups are in flight.
-template <int N> __device__ __forceinline__ void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
+template <int N> __device__ __forceinline__ void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
 // Keeps the compiler from moving uses of these registers across this point: it cannot know that products write them later.
 __device__ __forceinline__ void pin(float (&d)[64]) {
 #pragma unroll
@@ -151,7 +121,7 @@ __device__ __forceinline__ void pin(float (&d)[64]) {
 // Byte offset of the 16-byte chunk (0..7) of a row of 128 bytes.
 __device__ __forceinline__ u32 swizzled(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
-// Work that was taken beyond the first of each block. All of the launch's takers together bring it back to 0; launches do not overlap.
+// Work that was taken beyond the first of each block. A launch brings it back to 0 (see take_work), and launches do not overlap.
 __device__ u32 num_taken = 0;
 
 // What warp 0 tells the others. No tiles: stop.
@@ -170,7 +140,7 @@ __device__ __forceinline__ Work load(u32 from) {
     return {(int)a.x, (int)a.y, (int)a.z, (int)a.w, (int)b.x, (int)b.y};
 }
 
-// A page of a tile that has tokens of the sequence in part or not at all: those, and zeros. What lies behind may be NaN, which 0 * V
+// A page of a tile that the sequence fills in part or not at all: its tokens, and zeros. What lies behind may be NaN, which 0 * V
 // would spread.
 __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_tokens, int lane) {
     const int chunk = lane & 15;
@@ -184,8 +154,8 @@ __device__ __forceinline__ void copy_page(u32 to, const bf16* from, int num_toke
 }
 
 // Fills the ring for one work, `filled` tiles after the launch's first.
-__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, int seq, int kv_len, u32 shared, int filled,
-                                                     int lane) {
+__device__ __forceinline__ void copy_keys_and_values(const WgmmaArgs& args, const Work& work, int seq, int kv_len, u32 shared,
+                                                     int filled, int lane) {
     const PrefillArgs& a = args.rest;
     const int* pages = a.pages + a.page_start[seq];
     const int last_page = (kv_len - 1) / PAGE_LEN;
@@ -253,8 +223,8 @@ __device__ __forceinline__ void take_work(const WgmmaArgs& args, u32 shared, int
         if (work.num_tiles == 0) break;
         copy_keys_and_values(args, work, seq, kv_len, shared, filled, lane);
         filled += work.num_tiles;
-        // As late as possible, so that who is done first takes the longest that is left. The number wraps at num_works: as many are
-        // taken, counting for each block the one that is no more.
+        // As late as possible, so that who is done first takes the longest that is left. The count wraps to 0 at num_works, which
+        // is how often the blocks take: all work but their first, and once each in vain.
         if (lane == 0) number = gridDim.x + atomicInc(&num_taken, num_works - 1);
         number = __shfl_sync(~0u, number, 0);
     }
@@ -272,8 +242,9 @@ __device__ __forceinline__ void copy_queries(const PrefillArgs& a, u32 shared, i
         const u32 to = shared + slot * 2 * Q_BYTES + (chunk >> 3) * Q_HALF;
         for (int row = thread / 16; row < BM; row += QUERY_COPIERS / 16) {
             const int packed = min(work.first_row + row, work.last_row), token = packed / a.group;
-            cp16_or_zero(to + row / WG_ROWS * Q_BYTES + swizzled(row % WG_ROWS, chunk & 7),
-                         from + (long long)token * a.q_stride + (packed - token * a.group) * HD, work.first_row + row <= work.last_row);
+            const bf16* head = from + (long long)token * a.q_stride + (packed - token * a.group) * HD;
+            const bool exists = work.first_row + row <= work.last_row;
+            cp16_or_zero(to + row / WG_ROWS * Q_BYTES + swizzled(row % WG_ROWS, chunk & 7), head, exists);
         }
         cp_commit();
         cp_wait<0>();
@@ -294,7 +265,8 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
     for (int i = 0; i < 64; i++) o[i] = 0;
     const int all_see = start + first_row / a.group + 1;  // keys that the first row sees
     const int position[2] = {start + (first_row + warp * 16 + g) / a.group, start + (first_row + warp * 16 + g + 8) / a.group};
-    const u64 q_matrix = descriptor(queries, 0), k_matrix = descriptor(shared + KEYS, 0), v_matrix = descriptor(shared + VALUES, KV_HALF);
+    const u64 q_matrix = descriptor(queries, 0), k_matrix = descriptor(shared + KEYS, 0);
+    const u64 v_matrix = descriptor(shared + VALUES, KV_HALF);
 
     auto wait = [&](u32 full, int j) { barrier_wait(shared + full + (filled + j) % STAGES * 8, (filled + j) / STAGES & 1); };
     auto release = [&](u32 empty, int j) {
@@ -396,8 +368,8 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             const u32 to = queries + (i / 8) * Q_HALF + swizzled(warp * 16 + g + 8 * r, i % 8) + 4 * t;
-            asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(pack_bf(o[4 * i + 2 * r] * inverse[r], o[4 * i + 2 * r + 1] * inverse[r]))
-                         : "memory");
+            const u32 pair = pack_bf(o[4 * i + 2 * r] * inverse[r], o[4 * i + 2 * r + 1] * inverse[r]);
+            asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(pair) : "memory");
         }
     __syncwarp();
     bf16* out = a.out + (long long)work.q_start * a.num_kv_heads * a.group * HD;

@@ -1,6 +1,8 @@
 //! Causal attention of many new tokens a sequence over the paged cache: `cuda/prefill_attention.cu` on any card, and
 //! `cuda/prefill_attention_sm90a.cu` on Hopper.
 //!
+//! Both wait for the kernel before them only where they read what it wrote: the arrays in [`Sequences`] must be there earlier.
+//!
 //! A row's bits depend on its own sequence alone: not on how the prompt was cut into chunks, nor on what else is in the launch.
 
 mod timing;
@@ -103,7 +105,7 @@ pub fn tiles(q_lens: &[i32], kv_lens: &[i32], group: usize) -> Vec<[i32; 2]> {
     tiles.into_iter().map(|(_, tile)| tile).collect()
 }
 
-/// `prefill_attention.cu`'s own.
+/// `prefill_attention.cuh`'s own.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct PrefillArgs {
@@ -240,6 +242,10 @@ pub fn prefill_attention_by(
         }
         Version::Wgmma => {
             assert_eq!(head_len, 128, "the Hopper kernel has heads of 128");
+            assert!(
+                cache.len() / head_len <= i32::MAX as usize,
+                "rows of the cache are counted in 32 bits"
+            );
             let kernel = device.kernel("prefill_attention_wgmma")?;
             let dispatch = Dispatch {
                 grid: [grid[0].min(device.num_sms()), 1, 1],
@@ -261,7 +267,8 @@ pub fn prefill_attention_by(
 /// Two slots of queries and two stages of keys and values, 128 rows each, and barriers; the kernel aligns itself to 1024 bytes.
 const WGMMA_SHARED_BYTES: u32 = 6 * 128 * 128 * 2 + 1024 + 256;
 
-/// The cache as rows of one head, of which a copy takes half a row of each token of a page: 128 bytes is what a swizzled row holds.
+/// The cache as rows of one head, of which a copy takes half a row of each token of a page: 128 bytes is what a swizzled row
+/// holds.
 #[allow(unsafe_code, reason = "asks the driver to encode a tensor map")]
 fn boxes_of_a_page(cache: View<'_, bf16>, head_len: usize) -> Result<sys::CUtensorMap, CudaError> {
     let mut map = sys::CUtensorMap { opaque: [0; 16] };
