@@ -5,11 +5,11 @@
 //   q, out   [row][head][HD], heads of one kv head side by side; q rows are q_stride numbers apart, out rows num_heads * HD
 //   cache    [page][K|V][kv head][PAGE_LEN][HD]; sequence s has the pages pages[page_start[s]] ..
 //   tiles    (sequence, q tile) pairs, in the order in which they shall be worked on
-// The `group` query heads of a kv head are packed: packed row = token * group + head within the group. A q tile is 128 packed rows
-// of one sequence, so that few tokens still fill it and keys and values are read once for the group.
+// The `group` query heads of a kv head are packed: packed row = token * group + head within the group. A q tile is 128 packed
+// rows of one sequence, so that few tokens still fill it and keys and values are read once for the group.
 //
-// The tiles of keys begin at position 0 whatever the chunk, and one that a row sees nothing of changes none of its bits, so a row is
-// the same however its prompt was cut and whatever else is in the launch. The two kernels differ from each other.
+// The tiles of keys begin at position 0 whatever the chunk, and one that a row sees nothing of changes none of its bits, so a row
+// is the same however its prompt was cut and whatever else is in the launch. The two kernels differ from each other.
 // Limits: q_stride a multiple of 8, q, cache and out aligned to 16 bytes.
 #pragma once
 #include "common.cuh"

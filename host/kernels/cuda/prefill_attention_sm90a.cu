@@ -8,7 +8,7 @@
 //         the queries
 //   1, 2  each computes 64 packed rows: queries in shared memory, scores, weights and output in registers
 // A computing warpgroup has two products in flight: the scores of keys j and the weighted values j - 1, and computes exponentials
-// meanwhile. (Letting the two warpgroups take turns at issuing, as FlashAttention-3 does, was 1 % slower.)
+// meanwhile. (Letting the two warpgroups take turns at issuing, as FlashAttention-3 does, was 1 % slower on an H100.)
 // Shared memory, from the first multiple of 1024 on:
 //   queries  [slot][warpgroup][half of HD][64 rows][64]   32 KB a slot, of which there are two; the output leaves through them
 //   keys     [stage][half of HD][128 tokens][64]          32 KB a stage
