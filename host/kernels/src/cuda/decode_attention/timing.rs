@@ -68,45 +68,6 @@ pub fn measure(
     Ok(timings)
 }
 
-/// Temporary.
-pub fn sweep(device: &Device) -> Result<(), CudaError> {
-    for (m, ctx) in CASES {
-        let mut best = String::new();
-        for (chunk, depth) in [(256, 1), (256, 2), (512, 1), (1024, 1)] {
-            if depth == 2 && m > 16 || chunk >= 2 * ctx {
-                continue;
-            }
-            let mut op = DecodeAttention::new(device, m, 32, 8, 128)?;
-            op.min_chunk = chunk;
-            op.forced_depth = Some(depth);
-            let timing = measure_case(device, &op, m, ctx)?;
-            best += &format!(
-                "  {chunk}/{depth}: {:.2} us {:.0}",
-                timing.us,
-                timing.gb_per_s()
-            );
-        }
-        println!("m {m:3} ctx {ctx:4}{best}");
-    }
-    if std::env::var("SHORT").is_ok() {
-        return Ok(());
-    }
-    for (heads, kv, len) in [(9, 3, 64), (40, 8, 128), (64, 8, 128), (32, 8, 64)] {
-        for timing in measure(device, heads, kv, len)? {
-            if timing.m != 16 && timing.m != 32 {
-                println!(
-                    "{heads}/{kv} x {len}: {} ctx {}: {:.2} us {:.0} GB/s",
-                    timing.m,
-                    timing.ctx,
-                    timing.us,
-                    timing.gb_per_s()
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
 fn measure_case(
     device: &Device,
     op: &DecodeAttention,
@@ -141,10 +102,7 @@ fn measure_case(
         pages: pages.view(),
         rope: rope.view(),
         num_rows: m,
-        num_chunks: ctx
-            .div_ceil(op.min_chunk.max(ctx.div_ceil(2048) * 128))
-            .next_power_of_two()
-            .max(chunks_bucket(0)),
+        num_chunks: chunks_bucket(ctx),
     };
     let norm = QkNorm {
         q: weights.view(),
