@@ -398,9 +398,10 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     for (int x = tid * 32; x < num_chunks * PARTIAL; x += THREADS * 32) discard(partials + x);
 }
 
-#define KERNEL(HD, G)                                                                                                       \
-    extern "C" __global__ void __launch_bounds__(THREADS, 3) decode_attention_##HD##_##G(const DecodeAttentionArgs args) { \
-        decode_attention<HD, G>(args);                                                                                      \
+#define KERNEL(HD, G)                                                                                                     \
+    extern "C" __global__ void __launch_bounds__(THREADS, HD == 64 ? 5 : 3)                                               \
+        decode_attention_##HD##_##G(const DecodeAttentionArgs args) {                                                     \
+        decode_attention<HD, G>(args);                                                                                    \
     }
 KERNEL(64, 1)
 KERNEL(64, 3)
