@@ -1,27 +1,28 @@
-// Attention of one new token a sequence over the paged key/value cache: QK-norm + RoPE + append of the new key and value + split-KV
-// flash decoding, with the merge of the splits inside.
+// Attention of one new token a sequence over the paged key/value cache: QK-norm + RoPE + append of the new key and value +
+// split-KV flash decoding, with the merge of the splits inside.
 //
-// Shapes: head length HD, G query heads share a key/value head. A row is a sequence; all numbers are bf16 unless said otherwise.
+// HD is the head length; G query heads share a key/value head. A row is a sequence; numbers are bf16 unless said otherwise.
 //   qkv         [rows][(heads + 2 kv heads) * HD]   queries, keys, values
 //   cache       [page][K|V][kv head][PAGE_LEN][HD]   of one layer
 //   pages       i32; row m's page numbers begin at pages[page_start[m]]
 //   len         i32 [rows]: tokens including the new one; 0 = a padded row, whose output becomes zeros
 //   rope        fp32 [position][HD/2][cos, sin]; dimension i turns with i + HD/2
 //   out         [rows][heads * HD]
-//   partials    fp32 [rows][kv heads][MAX_CHUNKS][G * (HD + 2), up to a multiple of 32]: outputs, maxima, sums. Undefined between launches.
+//   partials    fp32 [rows][kv heads][MAX_CHUNKS][G * (HD + 2), up to a multiple of 32]: outputs, maxima, sums. Undefined after
+//               the launch.
 //   counters    u32 [rows][kv heads]: zero on entry and on exit
 //
-// grid = (kv heads, chunks, rows), WARPS warps, WARPS * 128 * HD bytes of dynamic shared memory (the ring). A block owns one chunk of
-// one sequence and kv head; how long a chunk is follows from the sequence's own length alone, so that what stands beside a sequence in
-// the batch does not change a bit of its result. Blocks beyond a row's own chunks leave. In this order of the grid the chunks of a
-// sequence run at about the same time, and their partial results are still in L2 when the last of them merges them.
+// grid = (kv heads, chunks, rows), WARPS warps, WARPS * 128 * HD bytes of dynamic shared memory. A block owns one chunk of one
+// sequence and kv head; how long a chunk is follows from the sequence's own length alone, so that what stands beside a sequence
+// in the batch does not change a bit of its result. Blocks beyond a row's own chunks leave. In this order of the grid the chunks
+// of a sequence run at about the same time, and their partial results are still in L2 when the last of them merges them.
 //
-// Warp w takes every WARPS-th page of the chunk, through a place for K and one for V of its own in shared memory, where the next page
-// is on its way as soon as this one has been used: no barrier in the main loop. Three blocks fit an SM of 228 KB, 192 KB in flight; two do
-// as well, and twice the depth gained nothing but 0.3 us for a single sequence (H100).
+// Warp w takes every WARPS-th page of the chunk, through a place for K and one for V of its own in shared memory, where the next
+// page is on its way as soon as this one has been used: no barrier in the main loop. Three blocks fit an SM of 228 KB, 192 KB in
+// flight; two do as well, and twice the depth gained nothing but 0.3 us for a single sequence (H100).
 //   * scores: mma with K as the operand of 16 rows (tokens) and the group's heads as the 8 columns;
-//   * P.V:    mma with V transposed as the operand of 16 rows (dimensions) and P as the 8 columns, so a lane's columns are the same two
-//             heads in both products and rescaling needs no exchange between lanes.
+//   * P.V:    mma with V transposed as the operand of 16 rows (dimensions) and P as the 8 columns, so a lane's columns are the
+//             same two heads in both products and rescaling needs no exchange between lanes.
 // Rows of a tile that are not old tokens are zero-filled and never read: 0 * NaN is NaN. The new token's row is patched in.
 // The block with the last token normalises, rotates and stores the new key and value; all others need only the queries.
 // Before pdl_wait() it reads only what earlier steps or the step's input hold: lengths, page numbers, tables, old K and V.
@@ -66,6 +67,9 @@ __device__ __forceinline__ void cp16_or_zero(u32 dst, const void* src, bool is_r
     asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2, %3;" ::"r"(dst), "l"(src),
                  "r"(is_read ? 16 : 0), "l"(policy)
                  : "memory");
+}
+__device__ __forceinline__ void sts16(u32 address, uint4 v) {
+    asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(address), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
 __device__ __forceinline__ void ldmatrix(u32* r, u32 address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3},[%4];"
@@ -153,7 +157,8 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
 #pragma unroll
             for (int i = 0; i < PAGE_LEN / ROWS_A_COPY; i++) {
                 int row = i * ROWS_A_COPY;
-                cp16_or_zero(dst + row * (HD * 2) + ((copy_piece ^ ((row + copy_row) & 7)) << 4), src + row * HD, row < old_rows, policy);
+                const u32 piece = copy_piece ^ ((row + copy_row) & 7);
+                cp16_or_zero(dst + row * (HD * 2) + (piece << 4), src + row * HD, row < old_rows, policy);
             }
         }
         cp_commit();  // also where nothing was fetched: the waits count groups
@@ -228,7 +233,8 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     constexpr float LOG2E = 1.4426950408889634f;
     constexpr float SCALE = HD == 128 ? 0.08838834764831845f * LOG2E : 0.125f * LOG2E;  // HD^-1/2, for powers of two
     // ldmatrix: lane l names row l % 8 of matrix l / 8. K: token halves, then dimension halves; V: the other way round.
-    const int k_row = (lane & 7) + (lane & 8), k_piece = lane >> 4, v_row = (lane & 7) + ((lane & 16) >> 1), v_piece = (lane >> 3) & 1;
+    const int k_row = (lane & 7) + (lane & 8), k_piece = lane >> 4;
+    const int v_row = (lane & 7) + ((lane & 16) >> 1), v_piece = (lane >> 3) & 1;
     for (int tile = 0; tile < num_tiles; tile++) {
         const int first = begin + tile * STRIDE, new_row = pos - first;
         const bool is_patched = has_new && new_row < PAGE_LEN;
@@ -237,10 +243,7 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
         __syncwarp();
         const u32 k_tile = places, v_tile = places + TILE;
         if (is_patched) {
-            if (lane < ROW_CHUNKS) {
-                uint4 v = *(const uint4*)&new_kv[0][lane * 8];
-                asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(k_tile + patch), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-            }
+            if (lane < ROW_CHUNKS) sts16(k_tile + patch, *(const uint4*)&new_kv[0][lane * 8]);
             __syncwarp();
         }
         float s[2][4];  // of tokens 16 i + g and 16 i + g + 8
@@ -290,10 +293,7 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
         cp_wait<1>();
         __syncwarp();
         if (is_patched) {
-            if (lane < ROW_CHUNKS) {
-                uint4 v = *(const uint4*)&new_kv[1][lane * 8];
-                asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(v_tile + patch), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-            }
+            if (lane < ROW_CHUNKS) sts16(v_tile + patch, *(const uint4*)&new_kv[1][lane * 8]);
             __syncwarp();
         }
 #pragma unroll
@@ -393,7 +393,9 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
             store4(out + x, y, 1);
         }
     }
-    // Nobody needs them any more: L2 need not write them to memory, which costs 3 % at 64 sequences of 1024 tokens (H100).
+    // Nobody needs the partial results any more: L2 need not write them to memory, which costs 3 % at 64 sequences of 1024 tokens
+    // (H100). With few rows there is little to write, and this would take longer.
+    if (gridDim.z < 16) return;
     __syncthreads();
     for (int x = tid * 32; x < num_chunks * PARTIAL; x += THREADS * 32) discard(partials + x);
 }

@@ -1,7 +1,8 @@
 //! Decode attention on a GPU against a plain one in float64 on the CPU.
 //!
-//! Outputs: ||out - ref|| <= 5e-3 ||ref||. Queries, keys, probabilities and outputs are rounded to bf16 once each, 1.1e-3 (root mean
-//! square) apiece, so some 2.5e-3 is expected. Appended keys: within 2^-8 of each number, which is twice bf16's rounding. Values: exact.
+//! Outputs: ||out - ref|| <= 5e-3 ||ref||. Queries, keys, probabilities and outputs are rounded to bf16 once each, 1.1e-3 (root
+//! mean square) apiece, so some 2.5e-3 is expected. Appended keys: within 2^-8 of each number, which is twice bf16's rounding.
+//! Values: exact.
 
 use half::bf16;
 use kernels::cuda::{

@@ -151,11 +151,11 @@ impl DecodeAttention {
         2 * self.num_kv_heads * PAGE_LEN * self.head_len
     }
 
-    /// Appends each row's key and value of `qkv` (`[rows][queries | keys | values]`) to its last page in `cache`, which is one layer's,
-    /// and writes what its queries gather from all of its tokens to `out` (`[rows][heads][head length]`).
+    /// Appends each row's key and value of `qkv` (`[rows][queries | keys | values]`) to its last page in `cache`, which is one
+    /// layer's, and writes what its queries gather from all of its tokens to `out` (`[rows][heads][head length]`).
     ///
-    /// The caller guarantees what is on the device: that all page numbers are within the cache, and all lengths within `rope`, their
-    /// pages and `num_chunks`. One launch at a time uses the scratch memory, which the stream's order provides.
+    /// The caller guarantees what is on the device: that all page numbers are within the cache, and all lengths within `rope`,
+    /// their pages and `num_chunks`. One launch at a time uses the scratch memory, which the stream's order provides.
     ///
     /// # Panics
     /// If a view has not the length that the rows and heads ask for.
@@ -226,8 +226,8 @@ impl DecodeAttention {
             shared_bytes: WARPS * 2 * (PAGE_LEN * self.head_len * size_of::<bf16>()) as u32,
             overlaps: true,
         };
-        // SAFETY: `Args` mirrors the kernel's struct, the views' lengths were checked above, the scratch memory has room for `max_rows`,
-        // and the caller answers for the numbers in the batch.
+        // SAFETY: `Args` mirrors the kernel's struct, the views' lengths were checked above, the scratch memory has room for
+        // `max_rows`, and the caller answers for the numbers in the batch.
         unsafe { device.launch(&self.kernel, dispatch, &args) }
     }
 }
