@@ -1,24 +1,28 @@
-// Attention of one new token a sequence over the paged key/value cache: QK-norm + RoPE + append of the new key and value + split-KV
-// flash decoding, with the merge of the splits inside.
+// Attention of one new token a sequence over the paged key/value cache: QK-norm + RoPE + append of the new key and value +
+// split-KV flash decoding, with the merge of the splits inside.
 //
-// Shapes: head length HD, G query heads share a key/value head. A row is a sequence; all numbers are bf16 unless said otherwise.
+// HD is the head length; G query heads share a key/value head. A row is a sequence; numbers are bf16 unless said otherwise.
 //   qkv         [rows][(heads + 2 kv heads) * HD]   queries, keys, values
 //   cache       [page][K|V][kv head][PAGE_LEN][HD]   of one layer
 //   pages       i32; row m's page numbers begin at pages[page_start[m]]
 //   len         i32 [rows]: tokens including the new one; 0 = a padded row, whose output becomes zeros
 //   rope        fp32 [position][HD/2][cos, sin]; dimension i turns with i + HD/2
 //   out         [rows][heads * HD]
-//   partials    fp32 [rows][kv heads][MAX_CHUNKS][G * (HD + 2), up to a multiple of 4]: outputs, maxima, sums
+//   partials    fp32 [rows][kv heads][MAX_CHUNKS][G * (HD + 2), up to a multiple of 32]: outputs, maxima, sums. Undefined after
+//               the launch.
 //   counters    u32 [rows][kv heads]: zero on entry and on exit
 //
-// grid = (kv heads, rows, chunks), WARPS warps, depth * WARPS * 128 * HD bytes of dynamic shared memory (the ring). A block owns one
-// chunk of one sequence and kv head; how long a chunk is follows from the sequence's own length alone, so that what stands beside a
-// sequence in the batch does not change a bit of its result. Blocks beyond a row's own chunks leave; they come last in the grid's order.
+// grid = (kv heads, chunks, rows), WARPS warps, WARPS * 128 * HD bytes of dynamic shared memory. A block owns one chunk of one
+// sequence and kv head; how long a chunk is follows from the sequence's own length alone, so that what stands beside a sequence
+// in the batch does not change a bit of its result. Blocks beyond a row's own chunks leave. In this order of the grid the chunks
+// of a sequence run at about the same time, and their partial results are still in L2 when the last of them merges them.
 //
-// Warp w takes every WARPS-th page of the chunk, K and V through its own ring in shared memory: no barrier in the main loop.
+// Warp w takes every WARPS-th page of the chunk, through a place for K and one for V of its own in shared memory, where the next
+// page is on its way as soon as this one has been used: no barrier in the main loop. Three blocks fit an SM of 228 KB, 192 KB in
+// flight; two do as well, and twice the depth gained nothing but 0.3 us for a single sequence (H100).
 //   * scores: mma with K as the operand of 16 rows (tokens) and the group's heads as the 8 columns;
-//   * P.V:    mma with V transposed as the operand of 16 rows (dimensions) and P as the 8 columns, so a lane's columns are the same two
-//             heads in both products and rescaling needs no exchange between lanes.
+//   * P.V:    mma with V transposed as the operand of 16 rows (dimensions) and P as the 8 columns, so a lane's columns are the
+//             same two heads in both products and rescaling needs no exchange between lanes.
 // Rows of a tile that are not old tokens are zero-filled and never read: 0 * NaN is NaN. The new token's row is patched in.
 // The block with the last token normalises, rotates and stores the new key and value; all others need only the queries.
 // Before pdl_wait() it reads only what earlier steps or the step's input hold: lengths, page numbers, tables, old K and V.
@@ -37,25 +41,35 @@ struct DecodeAttentionArgs {
     float* partials;
     u32* counters;
     float eps;
-    int min_chunk;  // tokens, a multiple of 128
-    int depth;      // tiles of K and V in a warp's ring: 1 or 2
 };
 
 constexpr int WARPS = 4, THREADS = 32 * WARPS;
 constexpr int MAX_CHUNKS = 16;
-constexpr int STRIDE = WARPS * PAGE_LEN;  // tokens that the block's warps take at a time
+constexpr int MIN_CHUNK = 256;            // tokens; the Rust side knows these numbers too
+constexpr int STRIDE = WARPS * PAGE_LEN;  // tokens that the block's warps take at a time: chunks are multiples of it
 constexpr float NOTHING = -3e38f;         // the maximum of no scores
 
-__device__ __forceinline__ int chunk_len(int len, int min_chunk) {
-    return max(min_chunk, (len + MAX_CHUNKS * STRIDE - 1) / (MAX_CHUNKS * STRIDE) * STRIDE);
+__device__ __forceinline__ int chunk_len(int len) {
+    return max(MIN_CHUNK, (len + MAX_CHUNKS * STRIDE - 1) / (MAX_CHUNKS * STRIDE) * STRIDE);
 }
 __device__ __forceinline__ float exp2_fast(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
-__device__ __forceinline__ void cp16_or_zero(u32 dst, const void* src, bool is_read) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(dst), "l"(src), "r"(is_read ? 16 : 0) : "memory");
+// What is read once should leave L2 before what is used again.
+__device__ __forceinline__ u64 evict_first() {
+    u64 policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+__device__ __forceinline__ void cp16_or_zero(u32 dst, const void* src, bool is_read, u64 policy) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2, %3;" ::"r"(dst), "l"(src),
+                 "r"(is_read ? 16 : 0), "l"(policy)
+                 : "memory");
+}
+__device__ __forceinline__ void sts16(u32 address, uint4 v) {
+    asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(address), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
 __device__ __forceinline__ void ldmatrix(u32* r, u32 address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3},[%4];"
@@ -85,6 +99,7 @@ __device__ __forceinline__ void add_scaled(float4& y, float f, float4 v) {
 __device__ __forceinline__ void store4(bf16* p, float4 v, float f) {
     *(uint2*)p = make_uint2(pack_bf(v.x * f, v.y * f), pack_bf(v.z * f, v.w * f));
 }
+__device__ __forceinline__ void discard(float* p) { asm volatile("discard.global.L2 [%0], 128;" ::"l"(p) : "memory"); }  // a line
 // Adds one after all writes of the block that came before a barrier, and before all reads that come after the next one.
 __device__ __forceinline__ u32 arrive(u32* counter) {
     u32 before;
@@ -98,7 +113,7 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     constexpr int ROWS_A_COPY = 32 / ROW_CHUNKS;
     constexpr int Q_STRIDE = HD + 8;            // padded, so that the fragments' loads touch all banks
     constexpr int O_STRIDE = HD + 4;
-    constexpr int PARTIAL = (G * (HD + 2) + 3) / 4 * 4;
+    constexpr int PARTIAL = (G * (HD + 2) + 31) / 32 * 32;
     constexpr int ROUNDS_OUT = (G * HD / 4 + THREADS - 1) / THREADS;  // a thread has four neighbouring outputs at a time
     extern __shared__ __align__(128) unsigned char ring[];
     __shared__ __align__(16) bf16 queries[G][Q_STRIDE];
@@ -108,10 +123,10 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     __shared__ bool is_last;
 
     const int tid = threadIdx.x, warp = tid >> 5, lane = tid & 31, g = lane >> 2, t = lane & 3;
-    const int h = blockIdx.x, m = blockIdx.y, chunk = blockIdx.z, num_kv = gridDim.x, num_heads = num_kv * G;
+    const int h = blockIdx.x, chunk = blockIdx.y, m = blockIdx.z, num_kv = gridDim.x, num_heads = num_kv * G;
     pdl_trigger();
     const int len = a.len[m], pos = len - 1, page_start = a.page_start[m];
-    const int chunk_tokens = chunk_len(len, a.min_chunk), num_chunks = (len + chunk_tokens - 1) / chunk_tokens;
+    const int chunk_tokens = chunk_len(len), num_chunks = (len + chunk_tokens - 1) / chunk_tokens;
     bf16* const out = a.out + ((u64)m * num_heads + (u64)h * G) * HD;
     if (chunk >= num_chunks) {
         pdl_wait();
@@ -124,11 +139,11 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     const bool has_new = chunk == num_chunks - 1;
     const int* const pages = a.pages + page_start;
 
-    // ---- the ring
-    const u32 slots = smem_u32(ring) + warp * a.depth * (2 * TILE);
+    // ---- fetching
+    const u32 places = smem_u32(ring) + warp * (2 * TILE);
+    const u64 policy = evict_first();
     const int copy_row = lane / ROW_CHUNKS, copy_piece = lane % ROW_CHUNKS;
     int page_numbers = 0;  // lane l has the page number of tile 32 n + l
-    auto slot = [&](int tile, int which) { return slots + (((tile & (a.depth - 1)) * 2 + which) * TILE); };
     auto fetch = [&](int tile, int which) {
         if (tile < num_tiles) {
             if (which == 0 && (tile & 31) == 0) {
@@ -137,22 +152,19 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
             }
             const u64 page = (u32)__shfl_sync(~0u, page_numbers, tile & 31);
             const bf16* src = a.cache + (((page * 2 + which) * num_kv + h) * PAGE_LEN + copy_row) * HD + copy_piece * 8;
-            const u32 dst = slot(tile, which) + copy_row * (HD * 2);
+            const u32 dst = places + which * TILE + copy_row * (HD * 2);
             const int old_rows = pos - (begin + tile * STRIDE) - copy_row;
 #pragma unroll
             for (int i = 0; i < PAGE_LEN / ROWS_A_COPY; i++) {
                 int row = i * ROWS_A_COPY;
-                cp16_or_zero(dst + row * (HD * 2) + ((copy_piece ^ ((row + copy_row) & 7)) << 4), src + row * HD, row < old_rows);
+                const u32 piece = copy_piece ^ ((row + copy_row) & 7);
+                cp16_or_zero(dst + row * (HD * 2) + (piece << 4), src + row * HD, row < old_rows, policy);
             }
         }
         cp_commit();  // also where nothing was fetched: the waits count groups
     };
-    auto wait = [&] {  // until the oldest fetch is there
-        if (a.depth == 2) cp_wait<3>();
-        else cp_wait<1>();
-        __syncwarp();
-    };
-    for (int tile = 0; tile < a.depth; tile++) { fetch(tile, 0); fetch(tile, 1); }
+    fetch(0, 0);
+    fetch(0, 1);
 
     // ---- norm and rotation: a warp a head, a lane has dimensions 2l, 2l+1 and their partners
     constexpr int ROUNDS = (G + 2 + WARPS - 1) / WARPS;  // heads 0..G-1 are queries, G the new key, G+1 the new value
@@ -221,18 +233,17 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
     constexpr float LOG2E = 1.4426950408889634f;
     constexpr float SCALE = HD == 128 ? 0.08838834764831845f * LOG2E : 0.125f * LOG2E;  // HD^-1/2, for powers of two
     // ldmatrix: lane l names row l % 8 of matrix l / 8. K: token halves, then dimension halves; V: the other way round.
-    const int k_row = (lane & 7) + (lane & 8), k_piece = lane >> 4, v_row = (lane & 7) + ((lane & 16) >> 1), v_piece = (lane >> 3) & 1;
+    const int k_row = (lane & 7) + (lane & 8), k_piece = lane >> 4;
+    const int v_row = (lane & 7) + ((lane & 16) >> 1), v_piece = (lane >> 3) & 1;
     for (int tile = 0; tile < num_tiles; tile++) {
         const int first = begin + tile * STRIDE, new_row = pos - first;
         const bool is_patched = has_new && new_row < PAGE_LEN;
         const u32 patch = new_row * (HD * 2) + ((lane ^ (new_row & 7)) << 4);
-        wait();
-        const u32 k_tile = slot(tile, 0), v_tile = slot(tile, 1);
+        cp_wait<1>();  // K is there, V may be on its way
+        __syncwarp();
+        const u32 k_tile = places, v_tile = places + TILE;
         if (is_patched) {
-            if (lane < ROW_CHUNKS) {
-                uint4 v = *(const uint4*)&new_kv[0][lane * 8];
-                asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(k_tile + patch), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-            }
+            if (lane < ROW_CHUNKS) sts16(k_tile + patch, *(const uint4*)&new_kv[0][lane * 8]);
             __syncwarp();
         }
         float s[2][4];  // of tokens 16 i + g and 16 i + g + 8
@@ -249,7 +260,7 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
             for (int c = 0; c < 4; c++) s[i][c] = even[c] + odd[c];
         }
         __syncwarp();
-        fetch(tile + a.depth, 0);
+        fetch(tile + 1, 0);
 
         u32 p[2][2];
 #pragma unroll
@@ -279,12 +290,10 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
         }
 #pragma unroll
         for (int j = 0; j < HD / 16; j++) { o[j][0] *= fade[0]; o[j][1] *= fade[1]; o[j][2] *= fade[0]; o[j][3] *= fade[1]; }
-        wait();
+        cp_wait<1>();
+        __syncwarp();
         if (is_patched) {
-            if (lane < ROW_CHUNKS) {
-                uint4 v = *(const uint4*)&new_kv[1][lane * 8];
-                asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(v_tile + patch), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-            }
+            if (lane < ROW_CHUNKS) sts16(v_tile + patch, *(const uint4*)&new_kv[1][lane * 8]);
             __syncwarp();
         }
 #pragma unroll
@@ -296,12 +305,12 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
                 mma16816(o[j], v[0], v[1], v[2], v[3], p[i][0], p[i][1]);
             }
         __syncwarp();
-        fetch(tile + a.depth, 1);
+        fetch(tile + 1, 1);
     }
 
-    // ---- merge the warps. A warp's outputs lie where its ring was: nothing is on its way there any more.
+    // ---- merge the warps. A warp's outputs lie where its K was: nothing is on its way there any more.
     float* const outputs = (float*)ring;  // [WARPS][..] of G rows
-    const int warp_floats = a.depth * (2 * TILE) / 4;
+    constexpr int WARP_FLOATS = 2 * TILE / 4;
     cp_wait<0>();
     __syncwarp();
 #pragma unroll
@@ -310,7 +319,7 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
         for (int l = 4; l < 32; l *= 2) sum[c] += __shfl_xor_sync(~0u, sum[c], l);
         if (g == 0) { warp_max[warp][2 * t + c] = top[c]; warp_sums[warp][2 * t + c] = sum[c]; }
         if (2 * t + c < G) {
-            float* dst = outputs + warp * warp_floats + (2 * t + c) * O_STRIDE + g;
+            float* dst = outputs + warp * WARP_FLOATS + (2 * t + c) * O_STRIDE + g;
 #pragma unroll
             for (int j = 0; j < HD / 16; j++) { dst[16 * j] = o[j][c]; dst[16 * j + 8] = o[j][c + 2]; }
         }
@@ -330,7 +339,7 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
 #pragma unroll
         for (int v = 0; v < WARPS; v++) {  // a warp without a token has zeros
             const float f = exp2_fast(warp_max[v][head] - most);
-            add_scaled(y, f, *(const float4*)(outputs + v * warp_floats + head * O_STRIDE + x % HD));
+            add_scaled(y, f, *(const float4*)(outputs + v * WARP_FLOATS + head * O_STRIDE + x % HD));
             total += f * warp_sums[v][head];
         }
         if (is_whole) store4(out + x, y, 1 / total);
@@ -384,11 +393,17 @@ template <int HD, int G> __device__ __forceinline__ void decode_attention(const 
             store4(out + x, y, 1);
         }
     }
+    // Nobody needs the partial results any more: L2 need not write them to memory, which costs 3 % at 64 sequences of 1024 tokens
+    // (H100). With few rows there is little to write, and this would take longer.
+    if (gridDim.z < 16) return;
+    __syncthreads();
+    for (int x = tid * 32; x < num_chunks * PARTIAL; x += THREADS * 32) discard(partials + x);
 }
 
-#define KERNEL(HD, G)                                                                                                       \
-    extern "C" __global__ void __launch_bounds__(THREADS, 3) decode_attention_##HD##_##G(const DecodeAttentionArgs args) { \
-        decode_attention<HD, G>(args);                                                                                      \
+#define KERNEL(HD, G)                                                                                                     \
+    extern "C" __global__ void __launch_bounds__(THREADS, HD == 64 ? 5 : 3)                                               \
+        decode_attention_##HD##_##G(const DecodeAttentionArgs args) {                                                     \
+        decode_attention<HD, G>(args);                                                                                    \
     }
 KERNEL(64, 1)
 KERNEL(64, 3)

@@ -1,7 +1,8 @@
 //! Decode attention on a GPU against a plain one in float64 on the CPU.
 //!
-//! Outputs: ||out - ref|| <= 5e-3 ||ref||. Queries, keys, probabilities and outputs are rounded to bf16 once each, 1.1e-3 (root mean
-//! square) apiece, so some 2.5e-3 is expected. Appended keys: within 2^-8 of each number, which is twice bf16's rounding. Values: exact.
+//! Outputs: ||out - ref|| <= 5e-3 ||ref||. Queries, keys, probabilities and outputs are rounded to bf16 once each, 1.1e-3 (root
+//! mean square) apiece, so some 2.5e-3 is expected. Appended keys: within 2^-8 of each number, which is twice bf16's rounding.
+//! Values: exact.
 
 use half::bf16;
 use kernels::cuda::{
@@ -488,5 +489,17 @@ fn a_bucket_has_room_for_all_shorter_sequences() {
 fn timings() {
     let device = Device::open().unwrap();
     println!("{}", device.name().unwrap());
-    timing::sweep(&device).unwrap();
+    // Qwen3-4B, Qwen3-32B, Qwen3-0.6B, SmolLM2-135M.
+    for (num_heads, num_kv, head_len) in [(32, 8, 128), (64, 8, 128), (16, 8, 128), (9, 3, 64)] {
+        println!("{num_heads} heads, {num_kv} kv heads of {head_len}");
+        for timing in timing::measure(&device, num_heads, num_kv, head_len).unwrap() {
+            println!(
+                "  m {:3} ctx {:4} {:7.2} us {:5.0} GB/s",
+                timing.m,
+                timing.ctx,
+                timing.us,
+                timing.gb_per_s()
+            );
+        }
+    }
 }

@@ -57,10 +57,6 @@ pub struct DecodeAttention {
     num_heads: usize,
     num_kv_heads: usize,
     head_len: usize,
-    num_sms: usize,
-    max_shared_bytes: u32,
-    min_chunk: usize,
-    forced_depth: Option<u32>,
 }
 
 /// The sequences of a step. Everything here was written before the step's graph begins.
@@ -107,8 +103,6 @@ struct Args {
     partials: u64,
     counters: u64,
     eps: f32,
-    min_chunk: i32,
-    depth: i32,
 }
 
 impl DecodeAttention {
@@ -142,17 +136,13 @@ impl DecodeAttention {
             kernel,
             partials: device.zeros(
                 "attention over splits of long sequences",
-                sets * MAX_CHUNKS * (group * (head_len + 2)).next_multiple_of(4),
+                sets * MAX_CHUNKS * (group * (head_len + 2)).next_multiple_of(32),
             )?,
             counters: device.zeros("attention's counters", sets)?,
             max_rows,
             num_heads,
             num_kv_heads,
             head_len,
-            num_sms: device.num_sms() as usize,
-            max_shared_bytes: device.max_shared_bytes(),
-            min_chunk: MIN_CHUNK,
-            forced_depth: None,
         })
     }
 
@@ -161,11 +151,11 @@ impl DecodeAttention {
         2 * self.num_kv_heads * PAGE_LEN * self.head_len
     }
 
-    /// Appends each row's key and value of `qkv` (`[rows][queries | keys | values]`) to its last page in `cache`, which is one layer's,
-    /// and writes what its queries gather from all of its tokens to `out` (`[rows][heads][head length]`).
+    /// Appends each row's key and value of `qkv` (`[rows][queries | keys | values]`) to its last page in `cache`, which is one
+    /// layer's, and writes what its queries gather from all of its tokens to `out` (`[rows][heads][head length]`).
     ///
-    /// The caller guarantees what is on the device: that all page numbers are within the cache, and all lengths within `rope`, their
-    /// pages and `num_chunks`. One launch at a time uses the scratch memory, which the stream's order provides.
+    /// The caller guarantees what is on the device: that all page numbers are within the cache, and all lengths within `rope`,
+    /// their pages and `num_chunks`. One launch at a time uses the scratch memory, which the stream's order provides.
     ///
     /// # Panics
     /// If a view has not the length that the rows and heads ask for.
@@ -215,8 +205,6 @@ impl DecodeAttention {
                 "norm weights of a head"
             );
         }
-        let blocks = self.num_kv_heads * rows * num_chunks;
-        let (depth, shared_bytes) = self.ring(blocks);
         let args = Args {
             qkv: qkv.ptr(),
             cache: cache.ptr(),
@@ -230,29 +218,16 @@ impl DecodeAttention {
             partials: self.partials.view().ptr(),
             counters: self.counters.view().ptr(),
             eps: norm.map_or(0.0, |norm| norm.eps),
-            min_chunk: self.min_chunk as i32,
-            depth: depth as i32,
         };
         let dispatch = Dispatch {
-            grid: [self.num_kv_heads as u32, rows as u32, num_chunks as u32],
+            grid: [self.num_kv_heads as u32, num_chunks as u32, rows as u32],
             threads: 32 * WARPS,
-            shared_bytes,
+            // A page of keys and one of values for each warp.
+            shared_bytes: WARPS * 2 * (PAGE_LEN * self.head_len * size_of::<bf16>()) as u32,
             overlaps: true,
         };
-        // SAFETY: `Args` mirrors the kernel's struct, the views' lengths were checked above, the scratch memory has room for `max_rows`,
-        // and the caller answers for the numbers in the batch.
+        // SAFETY: `Args` mirrors the kernel's struct, the views' lengths were checked above, the scratch memory has room for
+        // `max_rows`, and the caller answers for the numbers in the batch.
         unsafe { device.launch(&self.kernel, dispatch, &args) }
-    }
-
-    /// Tiles in each warp's ring and the block's bytes. The deeper one is for few blocks: it takes a whole chunk of 256 tokens before
-    /// the queries are there. It changes the time only.
-    fn ring(&self, blocks: usize) -> (u32, u32) {
-        let bytes_of_depth = WARPS * 2 * (PAGE_LEN * self.head_len * size_of::<bf16>()) as u32;
-        // The kernel's own shared memory, at most.
-        let fixed = 4096;
-        let is_deep = blocks <= self.num_sms && 2 * bytes_of_depth + fixed <= self.max_shared_bytes;
-        let depth = self.forced_depth.unwrap_or(if is_deep { 2 } else { 1 });
-        let extra: u32 = std::env::var("EXTRA").map_or(0, |e| e.parse().unwrap());
-        (depth, depth * bytes_of_depth + extra)
     }
 }

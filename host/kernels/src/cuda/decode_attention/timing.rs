@@ -12,7 +12,7 @@ pub struct Timing {
     pub op: &'static str,
     /// Rows.
     pub m: usize,
-    /// Tokens of each row's sequence.
+    /// Tokens of each row's sequence, on average.
     pub ctx: usize,
     /// Microseconds a launch, the median of several graphs.
     pub us: f64,
@@ -48,6 +48,17 @@ const CASES: [(usize, usize); 18] = [
     (64, 4096),
     (128, 4096),
 ];
+/// From 64 to 4096 tokens.
+const MIXED: [usize; 64] = {
+    let mut len = [0; 64];
+    let mut row = 0;
+    while row < 64 {
+        // No order: 29 steps through all 64 places.
+        len[row] = 64 * (row * 29 % 64 + 1);
+        row += 1;
+    }
+    len
+};
 /// Bytes of keys and values that are read before any is read again: several times the largest L2 cache.
 const WORKING_SET: usize = 512 << 20;
 const MAX_LAUNCHES: usize = 128;
@@ -63,71 +74,44 @@ pub fn measure(
     let mut timings = Vec::new();
     for (m, ctx) in CASES {
         let op = DecodeAttention::new(device, m, num_heads, num_kv_heads, head_len)?;
-        timings.push(measure_case(device, &op, m, ctx)?);
+        timings.push(measure_lengths(device, &op, &vec![ctx; m])?);
     }
+    let op = DecodeAttention::new(device, MIXED.len(), num_heads, num_kv_heads, head_len)?;
+    timings.push(Timing {
+        op: "decode attention, mixed lengths",
+        ..measure_lengths(device, &op, &MIXED)?
+    });
     Ok(timings)
 }
 
-/// Temporary.
-pub fn sweep(device: &Device) -> Result<(), CudaError> {
-    for (m, ctx) in CASES {
-        let mut best = String::new();
-        for (chunk, depth) in [(256, 1), (256, 2), (512, 1), (1024, 1)] {
-            if depth == 2 && m > 16 || chunk >= 2 * ctx {
-                continue;
-            }
-            let mut op = DecodeAttention::new(device, m, 32, 8, 128)?;
-            op.min_chunk = chunk;
-            op.forced_depth = Some(depth);
-            let timing = measure_case(device, &op, m, ctx)?;
-            best += &format!(
-                "  {chunk}/{depth}: {:.2} us {:.0}",
-                timing.us,
-                timing.gb_per_s()
-            );
-        }
-        println!("m {m:3} ctx {ctx:4}{best}");
-    }
-    if std::env::var("SHORT").is_ok() {
-        return Ok(());
-    }
-    for (heads, kv, len) in [(9, 3, 64), (40, 8, 128), (64, 8, 128), (32, 8, 64)] {
-        for timing in measure(device, heads, kv, len)? {
-            if timing.m != 16 && timing.m != 32 {
-                println!(
-                    "{heads}/{kv} x {len}: {} ctx {}: {:.2} us {:.0} GB/s",
-                    timing.m,
-                    timing.ctx,
-                    timing.us,
-                    timing.gb_per_s()
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-fn measure_case(
+fn measure_lengths(
     device: &Device,
     op: &DecodeAttention,
-    m: usize,
-    ctx: usize,
+    len: &[usize],
 ) -> Result<Timing, CudaError> {
-    let row_pages = ctx.div_ceil(PAGE_LEN);
-    let layer = m * row_pages * op.page_numbers();
+    let m = len.len();
+    let tokens: usize = len.iter().sum();
+    let longest = len.iter().copied().max().unwrap_or(0);
+    let mut num_pages = 0;
+    let mut starts = Vec::new();
+    for len in len {
+        starts.push(num_pages as i32);
+        num_pages += len.div_ceil(PAGE_LEN);
+    }
+    let layer = num_pages * op.page_numbers();
     let num_layers = (WORKING_SET / (2 * layer)).clamp(2, MAX_LAUNCHES);
     let cache = device.zeros::<bf16>("a cache to measure with", num_layers * layer)?;
     // Some small number.
     device.fill(cache.view(), 0x3c)?;
-    // Pages of a sequence lie apart, as they do after a while.
-    let pages: Vec<i32> = (0..m * row_pages)
-        .map(|i| ((i % row_pages) * m + i / row_pages) as i32)
+    // Pages of a sequence lie apart, as they do after a while: steps of a prime go through all places.
+    let pages: Vec<i32> = (0..num_pages)
+        .map(|i| (i * 1_000_003 % num_pages) as i32)
         .collect();
     let pages = device.upload("page numbers", &pages)?;
-    let starts: Vec<i32> = (0..m).map(|row| (row * row_pages) as i32).collect();
     let page_start = device.upload("page starts", &starts)?;
-    let len = device.upload("lengths", &vec![ctx as i32; m])?;
-    let rope = device.zeros::<f32>("rope", ctx * op.head_len)?;
+    let lengths: Vec<i32> = len.iter().map(|&len| len as i32).collect();
+    let lengths = device.upload("lengths", &lengths)?;
+    let rope = device.zeros::<f32>("rope", longest * op.head_len)?;
     let heads = op.num_heads + 2 * op.num_kv_heads;
     let qkv = device.upload(
         "queries, keys and values",
@@ -136,15 +120,12 @@ fn measure_case(
     let weights = device.upload("norm weights", &vec![bf16::ONE; op.head_len])?;
     let out = device.zeros::<bf16>("output", m * op.num_heads * op.head_len)?;
     let batch = DecodeBatch {
-        len: len.view(),
+        len: lengths.view(),
         page_start: page_start.view(),
         pages: pages.view(),
         rope: rope.view(),
         num_rows: m,
-        num_chunks: ctx
-            .div_ceil(op.min_chunk.max(ctx.div_ceil(2048) * 128))
-            .next_power_of_two()
-            .max(chunks_bucket(0)),
+        num_chunks: chunks_bucket(longest),
     };
     let norm = QkNorm {
         q: weights.view(),
@@ -175,8 +156,8 @@ fn measure_case(
     Ok(Timing {
         op: "decode attention",
         m,
-        ctx,
+        ctx: tokens / m,
         us: times[REPEATS / 2],
-        bytes: (m * ctx * 2 * op.num_kv_heads * op.head_len * size_of::<bf16>()) as u64,
+        bytes: (tokens * 2 * op.num_kv_heads * op.head_len * size_of::<bf16>()) as u64,
     })
 }
