@@ -145,6 +145,7 @@ def main():
     arguments.add_argument("--host-flag", action="append", default=[], help="one more word for `host benchmark greedy`")
     arguments.add_argument("--out")
     given = arguments.parse_args()
+    transformers.utils.logging.disable_progress_bar()
     step = Step("transformers", given.out, given.binary)
     prompts = draw_prompts(PROMPT_LENGTHS, given.seed)
     singles = draw_prompts([1] * NUM_SINGLE, given.seed + 1)

@@ -43,7 +43,8 @@ QWEN3_4B = {
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 SHARD_BYTES = 2 << 30
 DEVIATION = 0.02
-PEAKED = 2.0
+PEAKED = 1.0
+ATTENTION = 1.0
 
 
 def shapes(config):
@@ -87,7 +88,7 @@ def write(folder, layers, seed=1, config=QWEN3_4B, tokenizer=None):
         if len(shape) == 1:
             weight = (1 + 0.1 * weight) * (PEAKED if "q_norm" in name or "k_norm" in name else 1)
         else:
-            weight *= DEVIATION
+            weight *= DEVIATION * (ATTENTION if "o_proj" in name else 1)
         if held > SHARD_BYTES:
             shards.append(shard)
             shard, held = {}, 0
