@@ -26,7 +26,8 @@ STEADY, MOST_UNSTEADY = "10 clients, short questions, 256 out", 1.1
 
 
 def measure(binary, base_url, flags, seed):
-    """One report of the load client. Another seed makes other random prompts, which no prefix cache has seen."""
+    """One report of the load client. Prompts of one seed begin alike whatever their length: each report needs a seed of its own, or a
+    prefix cache has seen its prompts."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder, "report.json")
         command = [binary, "benchmark", "--base-url", base_url, *flags.split(), "--ignore-eos", "--seed", str(seed)]
@@ -57,12 +58,13 @@ def main():
     step.figures["serve_flags"] = given.serve_flag
     print(f"  {'workload':<38} {'tokens/s (runs)':<32} latency p50/p99  TTFT p50/p99  TPOT p50/p99, ms")
     with Server(given.binary, given.serve_flag, pathlib.Path(given.out, "http.log")) as server:
-        for workload in (*WORKLOADS, PREFILL):
+        for number, workload in enumerate((*WORKLOADS, PREFILL)):
             name, flags, bar = workload
             rate = prefill_rate if workload == PREFILL else lambda report: report["tps"]
             if given.small:
                 flags = last_of_each(flags.replace("8000", "800") + f" --requests 2 --max-tokens {1 if workload == PREFILL else 8}")
-            reports = [measure(given.binary, server.base_url, flags, seed) for seed in range(1, given.repeat + 1)]
+            seeds = range(1 + number * given.repeat, 1 + (number + 1) * given.repeat)
+            reports = [measure(given.binary, server.base_url, flags, seed) for seed in seeds]
             report = median_by(reports, rate)
             rates = [rate(each) for each in reports]
             step.figures[name] = {"rate": rate(report), "rates": rates, "bar": bar, "flags": flags, "report": report}
