@@ -1,7 +1,8 @@
 """Writes a Qwen3 model with random weights in bf16 as safetensors: the same for the same seed on the same kind of device.
 
-The queries' and keys' norms are near 2 instead of 1, so that scores have a standard deviation of 4 and a token looks at few
-others. With 1, attention over a long prompt is nearly an average, and reading a wrong page would hardly show.
+Weights have a standard deviation of 0.02, norms are near 1. The output projection of attention has four times that, because with
+random weights attention is nearly an average over the prompt, and small beside the FFN: so a wrong page shows more and rounding
+less. (Sharper attention instead, by larger norms of queries and keys, multiplies the rounding errors of bf16.)
 """
 
 import argparse
@@ -43,8 +44,7 @@ QWEN3_4B = {
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 SHARD_BYTES = 2 << 30
 DEVIATION = 0.02
-PEAKED = 1.0
-ATTENTION = 1.0
+OUTPUT_DEVIATION = 0.08
 
 
 def shapes(config):
@@ -86,9 +86,9 @@ def write(folder, layers, seed=1, config=QWEN3_4B, tokenizer=None):
     for name, shape in shapes(config):
         weight = torch.randn(shape, generator=random, device=device)
         if len(shape) == 1:
-            weight = (1 + 0.1 * weight) * (PEAKED if "q_norm" in name or "k_norm" in name else 1)
+            weight = 1 + 0.1 * weight
         else:
-            weight *= DEVIATION * (ATTENTION if "o_proj" in name else 1)
+            weight *= OUTPUT_DEVIATION if "o_proj" in name else DEVIATION
         if held > SHARD_BYTES:
             shards.append(shard)
             shard, held = {}, 0
