@@ -40,13 +40,13 @@ def draw_prompts(lengths, seed):
     return [torch.randint(VOCAB_IN_USE, (length,), generator=random).tolist() for length in lengths]
 
 
-def greedy(binary, model, prompts, num_tokens, concurrency, flags):
+def greedy(binary, model, prompts, num_tokens, concurrency, device):
     """The host's answers: [{"prompt": [id], "tokens": [id], "logprobs": [{"chosen": x, "top": [[id, x], ..]}, ..]}, ..]."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = pathlib.Path(folder, "prompts.json"), pathlib.Path(folder, "answers.json")
         asked.write_text(json.dumps(prompts))
         command = [binary, "benchmark", "greedy", "--model", model, "--prompts", asked, "--max-tokens", num_tokens]
-        command += ["--concurrency", concurrency, "--out", answered, *flags]
+        command += ["--concurrency", concurrency, "--out", answered, "--device", device]
         subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
         answers = json.loads(answered.read_text())
     assert [answer["prompt"] for answer in answers] == prompts, "an answer for each prompt, in their order"
@@ -141,8 +141,8 @@ def main():
     arguments.add_argument("binary")
     arguments.add_argument("--layers", type=int, default=4)
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--tokenizer", help="a folder whose tokenizer goes with the model")
-    arguments.add_argument("--host-flag", action="append", default=[], help="one more word for `host benchmark greedy`")
+    arguments.add_argument("--tokenizer", required=True, help="a folder whose tokenizer goes with the model")
+    arguments.add_argument("--device", default="cuda", help="what the host computes on [default: cuda]")
     arguments.add_argument("--out")
     given = arguments.parse_args()
     transformers.utils.logging.disable_progress_bar()
@@ -156,7 +156,7 @@ def main():
         step.note("weights_written_s", time.monotonic() - started, "s")
 
         def ask(prompts, num_tokens, concurrency):
-            return greedy(given.binary, folder, prompts, num_tokens, concurrency, given.host_flag)
+            return greedy(given.binary, folder, prompts, num_tokens, concurrency, given.device)
 
         started = time.monotonic()
         alone, together = ask(prompts, NUM_TOKENS, 1), ask(prompts, NUM_TOKENS, len(prompts))

@@ -29,8 +29,7 @@ def main():
     arguments.add_argument("binary")
     arguments.add_argument("--tool", default="memcheck", choices=("memcheck", "racecheck", "initcheck", "synccheck"))
     arguments.add_argument("--layers", type=int, default=1)
-    arguments.add_argument("--tokenizer", help="a folder whose tokenizer goes with the model")
-    arguments.add_argument("--host-flag", action="append", default=[], help="one more word for `host benchmark greedy`")
+    arguments.add_argument("--tokenizer", required=True, help="a folder whose tokenizer goes with the model")
     arguments.add_argument("--timeout", type=int, default=600)
     arguments.add_argument("--out", required=True)
     given = arguments.parse_args()
@@ -44,8 +43,8 @@ def main():
         random_model.write(folder / "model", given.layers, tokenizer=given.tokenizer)
         (folder / "prompts.json").write_text(json.dumps(draw_prompts(PROMPT_LENGTHS, 1)))
         command = [sanitizer, "--tool", given.tool, "--error-exitcode", "86", "--print-limit", "20", given.binary]
-        command += ["benchmark", "greedy", "--model", folder / "model", "--prompts", folder / "prompts.json"]
-        command += ["--max-tokens", NUM_TOKENS, "--concurrency", len(PROMPT_LENGTHS), "--out", folder / "answers.json", *given.host_flag]
+        command += ["benchmark", "greedy", "--device", "cuda", "--model", folder / "model", "--prompts", folder / "prompts.json"]
+        command += ["--max-tokens", NUM_TOKENS, "--concurrency", len(PROMPT_LENGTHS), "--out", folder / "answers.json"]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=given.timeout)
     said = done.stdout + done.stderr
     pathlib.Path(given.out, f"sanitizer-{given.tool}.log").write_text(said)
