@@ -20,7 +20,7 @@ NUM_TOKENS = 64
 # A word that an answer must hold, where there is one that even a small model knows.
 QUESTIONS = {
     "Who wrote Romeo and Juliet?": "Shakespeare",
-    "What is the capital of France?": "Paris",
+    "What is the capital of France?": None,
     "What do bees make?": "honey",
     "Name three colours of the rainbow.": None,
     "Why is the sky blue?": None,
