@@ -149,7 +149,7 @@ def main():
     step = Step("transformers", given.out, given.binary)
     prompts = draw_prompts(PROMPT_LENGTHS, given.seed)
     singles = draw_prompts([1] * NUM_SINGLE, given.seed + 1)
-    # As they come out of the host the answers are in memory; the files are needed until Transformers has read them.
+    # The files are needed until Transformers has read them; the answers are in memory then.
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
         started = time.monotonic()
         random_model.write(folder, given.layers, given.seed, tokenizer=given.tokenizer)
