@@ -21,7 +21,7 @@ NUM_TOKENS = 64
 QUESTIONS = {
     "Who wrote Romeo and Juliet?": "Shakespeare",
     "What is the capital of France?": None,
-    "What do bees make?": "honey",
+    "What do bees make?": None,
     "Name three colours of the rainbow.": None,
     "Why is the sky blue?": None,
     "How many legs does a spider have?": None,
