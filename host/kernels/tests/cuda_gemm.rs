@@ -385,6 +385,11 @@ fn tilings() -> Vec<Tiling> {
         (64, 2, 1, 4, 3),
         (64, 2, 2, 2, 5),
         (64, 2, 2, 8, 2),
+        (8, 1, 1, 5, 3),
+        (8, 2, 1, 2, 4),
+        (64, 4, 2, 2, 3),
+        (64, 5, 2, 2, 3),
+        (64, 5, 2, 4, 2),
     ] {
         all.push(Tiling::Tile {
             tokens,
@@ -539,9 +544,9 @@ fn timing_of_all_plans() {
         for op in Op::ALL {
             let (n, k) = op.shape();
             let splits: &[usize] = match op {
-                Op::Qkv => &[1, 2],
-                Op::O => &[1, 2, 3, 4, 6],
-                Op::Down => &[2, 3, 4, 6],
+                Op::Qkv => &[1],
+                Op::O => &[1, 2, 4],
+                Op::Down => &[2, 4],
                 Op::GateUp | Op::Head => &[1],
             };
             for &splits in splits {
@@ -630,14 +635,20 @@ fn tilings_for(m: usize) -> Vec<Tiling> {
         }
     }
     let tiles: &[(usize, usize, &[usize])] = match tokens {
-        8 => &[],
+        8 => &[(1, 1, &[2, 3, 4, 5]), (2, 1, &[1, 2, 3, 4])],
         16 => &[(1, 1, &[2, 3, 4, 5])],
         32 => &[(1, 1, &[2, 3, 4, 5]), (2, 1, &[2, 3, 4, 5, 6])],
-        _ => &[(1, 1, &[3, 4, 5]), (2, 1, &[2, 3, 4]), (2, 2, &[4, 6, 8])],
+        _ => &[
+            (1, 1, &[4, 5]),
+            (2, 1, &[2, 4]),
+            (2, 2, &[4, 6, 8]),
+            (5, 2, &[2, 4]),
+            (4, 2, &[2, 4]),
+        ],
     };
     for &(tiles, groups, warps) in tiles {
         for &warps in warps {
-            for stages in [2, 3, 4, 6] {
+            for stages in [2, 3, 4, 5, 6] {
                 tilings.push(Tiling::Tile {
                     tokens,
                     tiles,
