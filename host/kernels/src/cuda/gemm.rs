@@ -78,13 +78,9 @@ pub struct Plan {
 /// A kernel and its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiling {
-    /// `gemm_stream.cu`.
+    /// `gemm_stream.cu`, for up to 8 rows of x.
     Stream {
-        /// 8 or 16: the most rows of x.
-        tokens: usize,
-        /// Tiles of 16 weight rows a strip.
-        tiles: usize,
-        /// Of the ring.
+        /// Of the ring: 2, 3, 4 or 6.
         stages: usize,
         /// Blocks on a multiprocessor.
         blocks_per_sm: usize,
@@ -139,7 +135,12 @@ const TILE_ROWS: usize = 16;
 const TILE_BYTES: usize = TILE_ROWS * CHUNK * 2;
 const TOKEN_BYTES: usize = CHUNK * 2;
 const STREAM_SHARES: usize = 8;
+const STREAM_TOKENS: usize = 8;
 const STREAM_THREADS: usize = 384;
+/// Splits that `gemm_tile`'s clusters are made for.
+const CLUSTER_SPLITS: usize = 4;
+/// Blocks with less shared memory than this, in bytes, get small rings.
+const SMALL_SHARED: u32 = 128 * 1024;
 /// Static shared memory, rounded up.
 const STATIC_SHARED: usize = 2048;
 /// Tiles that a block of `gemm_stream` can finish for its split.
@@ -154,37 +155,64 @@ pub fn num_splits(num_rows: usize, num_cols: usize) -> usize {
 }
 
 impl Plan {
-    /// The fastest plan that the card can run for `m` rows of x and a weight of `n` x `k`.
+    /// The plan for `m` rows of x and a weight of `n` x `k`: what was fastest of all on an H100 (`timing_of_all_plans` in the tests),
+    /// with less of it where a card has less shared memory.
     pub fn of(device: &Device, m: usize, n: usize, k: usize) -> Self {
         let splits = num_splits(n, k);
-        let candidates: &[Tiling] = match m {
-            0..=8 => &[
-                stream(8, 1, 6),
-                stream(8, 1, 4),
-                stream(8, 1, 3),
-                stream(8, 1, 2),
-                tile(16, 1, 1, 4, 4),
-            ],
-            9..=16 => &[
-                stream(16, 1, 5),
-                stream(16, 1, 4),
-                tile(16, 1, 1, 5, 6),
-                tile(16, 1, 1, 4, 4),
-            ],
-            17..=32 => &[tile(32, 1, 1, 5, 4), tile(32, 1, 1, 4, 3)],
-            _ => &[tile(64, 1, 1, 5, 4), tile(64, 1, 1, 4, 2)],
+        let shape = match n {
+            _ if splits > 1 => Shape::Split,
+            0..16_384 => Shape::Medium,
+            16_384..65_536 => Shape::Tall,
+            _ => Shape::Vocabulary,
         };
-        let fits = |tiling: &&Tiling| {
-            let plan = Self {
-                tiling: **tiling,
-                splits,
-            };
-            plan.is_possible(device, m, n, k)
+        // Cards whose blocks have 99 KB: two small blocks hide each other's waits, where there is room for them.
+        let is_small = device.max_shared_bytes() < SMALL_SHARED;
+        // A short ring of the same tiling, and at last one that all cards have room for.
+        let shorter = |tiling: Tiling| {
+            (2..=tiling.stages())
+                .rev()
+                .map(move |n| tiling.with_stages(n))
         };
-        let tiling = *candidates
-            .iter()
-            .find(fits)
-            .expect("the last candidate needs less than the oldest card has");
+        let wanted = match (m, shape) {
+            (0..=1, Shape::Medium | Shape::Tall) => stream(6, 2),
+            (0..=4, Shape::Medium | Shape::Tall) => stream(6, 1),
+            (0..=4, Shape::Split | Shape::Vocabulary) => stream(4, 2),
+            (5..=16, _) if is_small => tile(16, 1, 1, 4, 2),
+            (5..=16, Shape::Split) => tile(16, 1, 1, 2, 6),
+            (5..=16, Shape::Medium) => tile(16, 1, 1, 4, 6),
+            (5..=16, Shape::Tall) => tile(16, 1, 1, 5, 4),
+            (5..=16, Shape::Vocabulary) => tile(16, 1, 1, 3, 3),
+            (17..=32, _) if is_small => tile(32, 1, 1, 4, 2),
+            (17..=32, Shape::Split) => tile(32, 1, 1, 2, 4),
+            (17..=32, Shape::Medium) => tile(32, 1, 1, 4, 5),
+            (17..=32, Shape::Tall) => tile(32, 1, 1, 5, 3),
+            (17..=32, Shape::Vocabulary) => tile(32, 1, 1, 4, 3),
+            (33.., _) if is_small => {
+                // Here the arithmetic counts, so what the busiest multiprocessor has to do.
+                let rows_of_busiest = |warps: usize| {
+                    let units = (n / TILE_ROWS).div_ceil(warps) * splits;
+                    units.div_ceil(device.num_sms() as usize) * warps
+                };
+                let warps = if rows_of_busiest(6) < rows_of_busiest(4) {
+                    6
+                } else {
+                    4
+                };
+                tile(64, 2, 2, warps, 2)
+            }
+            (33.., Shape::Split) => tile(64, 2, 2, 6, 4),
+            (33.., Shape::Medium) => tile(64, 2, 2, 4, 4),
+            (33.., Shape::Tall) => tile(64, 5, 2, 4, 3),
+            (33.., Shape::Vocabulary) => tile(64, 2, 2, 4, 3),
+        };
+        let last = if m <= 16 {
+            tile(16, 1, 1, 4, 2)
+        } else {
+            tile(64, 2, 2, 4, 2)
+        };
+        let tiling = shorter(wanted)
+            .find(|&tiling| Self { tiling, splits }.is_possible(device, m, n, k))
+            .unwrap_or(last);
         Self { tiling, splits }
     }
 
@@ -192,85 +220,67 @@ impl Plan {
     pub fn is_possible(&self, device: &Device, m: usize, n: usize, k: usize) -> bool {
         let fits = self.shared_bytes(m, k) + STATIC_SHARED <= device.max_shared_bytes() as usize;
         let has_room = match self.tiling {
-            Tiling::Stream { tiles, .. } => {
-                let a_range = self.num_stream_blocks(device, n) / self.splits;
-                self.splits == 1
-                    || (n / TILE_ROWS).div_ceil(tiles).div_ceil(a_range) * tiles <= MAX_FINISHED
+            Tiling::Stream { .. } if self.splits > 1 => {
+                let blocks = self.num_stream_blocks(device, n) / self.splits;
+                (n / TILE_ROWS).div_ceil(blocks) <= MAX_FINISHED
             }
-            Tiling::Tile { .. } => true,
+            Tiling::Stream { .. } | Tiling::Tile { .. } => true,
         };
         fits && has_room && m <= self.tokens()
     }
 
     fn tokens(&self) -> usize {
         match self.tiling {
-            Tiling::Stream { tokens, .. } | Tiling::Tile { tokens, .. } => tokens,
-        }
-    }
-
-    /// Of 16 weight rows, that a block of `gemm_tile` or a strip of `gemm_stream` has.
-    fn tiles_of_block(&self) -> usize {
-        match self.tiling {
-            Tiling::Stream { tiles, .. } => tiles,
-            Tiling::Tile {
-                tiles,
-                groups,
-                warps,
-                ..
-            } => warps / groups * tiles,
+            Tiling::Stream { .. } => STREAM_TOKENS,
+            Tiling::Tile { tokens, .. } => tokens,
         }
     }
 
     fn num_stream_blocks(&self, device: &Device, n: usize) -> usize {
-        let Tiling::Stream {
-            tiles,
-            blocks_per_sm,
-            ..
-        } = self.tiling
-        else {
+        let Tiling::Stream { blocks_per_sm, .. } = self.tiling else {
             return 0;
         };
-        let strips = (n / TILE_ROWS).div_ceil(tiles);
-        let a_range = (device.num_sms() as usize * blocks_per_sm / self.splits).max(1);
-        a_range.min(strips) * self.splits
+        let of_a_split = device.num_sms() as usize * blocks_per_sm / self.splits;
+        of_a_split.clamp(1, n / TILE_ROWS) * self.splits
     }
 
     fn shared_bytes(&self, m: usize, k: usize) -> usize {
         match self.tiling {
-            Tiling::Stream {
-                tokens,
-                tiles,
-                stages,
-                ..
-            } => {
-                let ring = STREAM_SHARES * stages * tiles * TILE_BYTES;
-                let sums = 2 * STREAM_SHARES * tokens * (tiles * TILE_ROWS + 4) * 4;
+            Tiling::Stream { stages, .. } => {
+                let ring = STREAM_SHARES * stages * TILE_BYTES;
+                let sums = 2 * STREAM_SHARES * STREAM_TOKENS * (TILE_ROWS + 4) * 4;
                 let chunks = (k / CHUNK).div_ceil(self.splits);
                 ring + sums + m * (chunks * TOKEN_BYTES + 16)
             }
-            Tiling::Tile { tokens, stages, .. } => {
-                let tiles = self.tiles_of_block();
-                let ring = 2 * stages * (tiles * TILE_BYTES + tokens * TOKEN_BYTES);
-                let sums = 2 * tokens * (tiles * TILE_ROWS + 4) * 4;
+            Tiling::Tile {
+                tokens,
+                tiles,
+                groups,
+                warps,
+                stages,
+            } => {
+                let block_tiles = warps / groups * tiles;
+                let ring = 2 * stages * (block_tiles * TILE_BYTES + tokens * TOKEN_BYTES);
+                let sums = 2 * tokens * (block_tiles * TILE_ROWS + 4) * 4;
                 ring.max(sums)
             }
         }
     }
 
-    fn kernel(&self) -> String {
+    fn kernel(&self, device: &Device) -> String {
         match self.tiling {
-            Tiling::Stream {
-                tokens,
-                tiles,
-                stages,
-                ..
-            } => format!("gemm_stream_{tokens}_{tiles}_{stages}"),
+            Tiling::Stream { stages, .. } => format!("gemm_stream_{STREAM_TOKENS}_1_{stages}"),
             Tiling::Tile {
                 tokens,
                 tiles,
                 groups,
                 ..
-            } => format!("gemm_tile_{tokens}_{tiles}_{groups}"),
+            } => {
+                let has_clusters = device.compute_capability() >= (9, 0);
+                let is_cluster = has_clusters && self.splits == CLUSTER_SPLITS && tiles <= 2;
+                let ending = if is_cluster { "_cluster" } else { "" };
+                format!("gemm_tile_{tokens}_{tiles}_{groups}{ending}")
+            }
         }
     }
 
@@ -280,8 +290,13 @@ impl Plan {
                 [self.num_stream_blocks(device, n) as u32, 1, 1],
                 STREAM_THREADS,
             ),
-            Tiling::Tile { warps, .. } => {
-                let blocks = (n / TILE_ROWS).div_ceil(self.tiles_of_block());
+            Tiling::Tile {
+                tiles,
+                groups,
+                warps,
+                ..
+            } => {
+                let blocks = (n / TILE_ROWS).div_ceil(warps / groups * tiles);
                 ([blocks as u32, self.splits as u32, 1], warps * 64)
             }
         };
@@ -294,12 +309,39 @@ impl Plan {
     }
 }
 
-const fn stream(tokens: usize, tiles: usize, stages: usize) -> Tiling {
+/// What a weight's shape asks for.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// K is cut.
+    Split,
+    /// Qkv.
+    Medium,
+    /// Gate and up.
+    Tall,
+    /// The head.
+    Vocabulary,
+}
+
+impl Tiling {
+    fn stages(self) -> usize {
+        match self {
+            Self::Stream { stages, .. } | Self::Tile { stages, .. } => stages,
+        }
+    }
+
+    fn with_stages(mut self, wanted: usize) -> Self {
+        match &mut self {
+            Self::Stream { stages, .. } => *stages = if wanted == 5 { 4 } else { wanted },
+            Self::Tile { stages, .. } => *stages = wanted,
+        }
+        self
+    }
+}
+
+const fn stream(stages: usize, blocks_per_sm: usize) -> Tiling {
     Tiling::Stream {
-        tokens,
-        tiles,
         stages,
-        blocks_per_sm: 1,
+        blocks_per_sm,
     }
 }
 
@@ -440,9 +482,6 @@ impl SkinnyGemm {
                 (3, out.ptr(), none)
             }
         };
-        let stages = match plan.tiling {
-            Tiling::Stream { stages, .. } | Tiling::Tile { stages, .. } => stages,
-        };
         let args = GemmArgs {
             w: weight.view.ptr(),
             x: x.ptr(),
@@ -458,11 +497,11 @@ impl SkinnyGemm {
             k: k as i32,
             epilogue: code,
             splits: plan.splits as i32,
-            stages: stages as i32,
+            stages: plan.tiling.stages() as i32,
             inv_k: 1.0 / k as f32,
             eps: scale.map_or(0.0, |scale| scale.eps),
         };
-        let kernel = device.kernel(&plan.kernel())?;
+        let kernel = device.kernel(&plan.kernel(device))?;
         let dispatch = plan.dispatch(device, m, n, k);
         // SAFETY: `GemmArgs` is laid out as in gemm.cuh; the views' lengths, the alignment, the workspace and the shared memory were
         // checked above against what the kernel touches for this shape and plan.
