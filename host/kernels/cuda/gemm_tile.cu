@@ -1,4 +1,4 @@
-// Skinny matrix product for 17 to 64 tokens (and for fewer where gemm_stream's slice of x does not fit shared memory). See gemm.cuh for
+// Skinny matrix product for up to 64 tokens; for few, gemm_stream is faster. See gemm.cuh for
 // the operands and the order of summation.
 //
 // Names: gemm_tile_<tokens>_<tiles a warp>_<token groups>. Threads: 64 x warps, in two halves: one walks the even shares of K, the other
@@ -6,35 +6,13 @@
 // and one group of the tokens; the block BT = warps / groups x tiles. Grid: (ceil(N/16 / BT), splits).
 // Shared memory, two times: stages x (x: tokens x 128 bytes | W: BT x 2 KB), used again for the sums: 2 x tokens x (BT*16 + 4) floats. The
 // launcher gives the larger.
-// Splits meet in global memory: partials and a counter, the last to arrive adds. Names that end in _cluster, for 4 splits and compute
-// capability 9.0: the four blocks are a cluster, and meet in shared memory.
+// Splits meet in global memory: partials and a counter, the last to arrive adds. (A cluster that meets in shared memory instead was no
+// faster on an H100.)
 // Two accumulators a warp: of the share, and the sum of the shares before it.
 // Limits: K a multiple of 64, N of 16, at most MAX_WARPS warps a half.
 #include "gemm.cuh"
 
-// ---- clusters (compute capability 9.0)
-constexpr int CLUSTER_SPLITS = 4;
-__device__ __forceinline__ void cluster_sync() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ u32 in_cluster(u32 shared, int block) {  // the same place of another block
-    u32 there = shared;
-#if __CUDA_ARCH__ >= 900
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared), "r"(block));
-#endif
-    return there;
-}
-__device__ __forceinline__ float4 ld4_cluster(u32 at) {
-    float4 v = make_float4(0, 0, 0, 0);
-#if __CUDA_ARCH__ >= 900
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3},[%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(at) : "memory");
-#endif
-    return v;
-}
-
-template <int MT, int RT, int TG, bool CLUSTER> __device__ __forceinline__ void gemm_tile(const GemmArgs& a) {
+template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(const GemmArgs& a) {
     constexpr int NT = MT / 8 / TG, FETCHED = (RT + TG - 1) / TG;  // of a warp: token columns / 8, tiles that it fetches at most
     extern __shared__ __align__(128) unsigned char smem[];
     __shared__ float scale[MT];
@@ -159,26 +137,8 @@ template <int MT, int RT, int TG, bool CLUSTER> __device__ __forceinline__ void 
         for (int n = 0; n < NT; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) mine[(n * 8 + 2 * t + (i & 1)) * row_stride + r * 16 + g + (i >> 1) * 8] = sum[r][n][i];
-    auto tile_at = [&](int i) { return tile0 + i; };
-    if (CLUSTER) {  // the splits are neighbours: each finishes its part of the tiles, out of everybody's shared memory
-        cluster_sync();
-        finish<2>(a, scale, num_tiles, split * blockDim.x + threadIdx.x, CLUSTER_SPLITS * blockDim.x, tile_at,
-                  [&](const Quarter (&q)[2], float4 (&v)[2]) {
-#pragma unroll
-                      for (int j = 0; j < 2; j++) {
-                          const u32 here = smem_u32(sums + q[j].m * row_stride + q[j].i * 16 + q[j].quarter * 4);
-                          v[j] = make_float4(0, 0, 0, 0);
-#pragma unroll
-                          for (int s = 0; s < CLUSTER_SPLITS; s++) {
-                              const u32 there = in_cluster(here, s);
-                              v[j] = add4(v[j], add4(ld4_cluster(there), ld4_cluster(there + MT * row_stride * 4)));
-                          }
-                      }
-                  });
-        cluster_sync();  // nobody leaves while its sums are being read
-        return;
-    }
     __syncthreads();
+    auto tile_at = [&](int i) { return tile0 + i; };
     auto totals = [&](const Quarter (&q)[2], float4 (&v)[2]) {
 #pragma unroll
         for (int j = 0; j < 2; j++) {
@@ -212,21 +172,9 @@ template <int MT, int RT, int TG, bool CLUSTER> __device__ __forceinline__ void 
 // Bounds that leave room for the accumulators: MAX_WARPS warps a half.
 #define TILE(TOKENS, TILES, GROUPS, MAX_WARPS, BLOCKS) \
     extern "C" __global__ void __launch_bounds__(MAX_WARPS * 64, BLOCKS) gemm_tile_##TOKENS##_##TILES##_##GROUPS(const GemmArgs a) { \
-        gemm_tile<TOKENS, TILES, GROUPS, false>(a); \
+        gemm_tile<TOKENS, TILES, GROUPS>(a); \
     }
-#if __CUDA_ARCH__ >= 900
-#define TILE_CLUSTER(TOKENS, TILES, GROUPS, MAX_WARPS, BLOCKS) \
-    extern "C" __global__ void __cluster_dims__(1, CLUSTER_SPLITS, 1) __launch_bounds__(MAX_WARPS * 64, BLOCKS) \
-        gemm_tile_##TOKENS##_##TILES##_##GROUPS##_cluster(const GemmArgs a) { \
-        gemm_tile<TOKENS, TILES, GROUPS, true>(a); \
-    }
-#else
-#define TILE_CLUSTER(TOKENS, TILES, GROUPS, MAX_WARPS, BLOCKS)
-#endif
 TILE(16, 1, 1, 5, 2)
 TILE(32, 1, 1, 5, 2)
 TILE(64, 2, 2, 8, 1)
 TILE(64, 5, 2, 4, 1)
-TILE_CLUSTER(16, 1, 1, 5, 2)
-TILE_CLUSTER(32, 1, 1, 5, 2)
-TILE_CLUSTER(64, 2, 2, 8, 1)
