@@ -24,7 +24,7 @@ struct GemmArgs {
     const bf16* norm_weight;    // RESIDUAL: [N], of the norm that follows
     float* sums_out;            // RESIDUAL: sums of squares of the residual over 16 columns each, [M][N/16]
     float* partials;            // splits > 1: [split][N/16][M][16]
-    u32* arrivals;              // splits > 1: one a strip, all zero on entry, left zero
+    u32* arrivals;              // splits > 1: one a tile or block, all zero on entry, left zero
     int m, n, k, epilogue;
     int splits, stages;         // stages: of gemm_tile's ring
     float inv_k, eps;           // r[m] = rsqrt(sum of sums[m] / K + eps)

@@ -1,4 +1,4 @@
-// Skinny matrix product for 17 to 64 tokens (and for fewer where gemm_stream's slice of x does not fit shared memory). See gemm.cuh for
+// Skinny matrix product for up to 64 tokens; for few, gemm_stream is faster. See gemm.cuh for
 // the operands and the order of summation.
 //
 // Names: gemm_tile_<tokens>_<tiles a warp>_<token groups>. Threads: 64 x warps, in two halves: one walks the even shares of K, the other
@@ -6,40 +6,42 @@
 // and one group of the tokens; the block BT = warps / groups x tiles. Grid: (ceil(N/16 / BT), splits).
 // Shared memory, two times: stages x (x: tokens x 128 bytes | W: BT x 2 KB), used again for the sums: 2 x tokens x (BT*16 + 4) floats. The
 // launcher gives the larger.
+// Splits meet in global memory: partials and a counter, the last to arrive adds. (A cluster that meets in shared memory instead was no
+// faster on an H100.)
 // Two accumulators a warp: of the share, and the sum of the shares before it.
 // Limits: K a multiple of 64, N of 16, at most MAX_WARPS warps a half.
 #include "gemm.cuh"
 
 template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(const GemmArgs& a) {
-    constexpr int NT = MT / 8 / TG, LT = RT / TG;  // of a warp: token columns / 8, tiles that it fetches
-    static_assert(RT % TG == 0, "the groups of a tile share its fetching");
+    constexpr int NT = MT / 8 / TG, FETCHED = (RT + TG - 1) / TG;  // of a warp: token columns / 8, tiles that it fetches at most
     extern __shared__ __align__(128) unsigned char smem[];
     __shared__ float scale[MT];
     __shared__ int is_last;
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, warps = blockDim.x / 64;
     const int half = threadIdx.x >= blockDim.x / 2, warp = (threadIdx.x >> 5) - half * warps;
-    const int tiles = a.n / 16, tile0 = blockIdx.x * warps * LT, split = blockIdx.y, splits = a.splits, stages = a.stages;
+    const int block_tiles = warps / TG * RT, tiles = a.n / 16, tile0 = blockIdx.x * block_tiles, split = blockIdx.y, splits = a.splits, stages = a.stages;
     const int chunks = a.k / 64, c0 = (int)((long long)chunks * split / splits), nc = (int)((long long)chunks * (split + 1) / splits) - c0;
     const int count = (nc + 1 - half) / 2;  // chunks of this half
     // Share after share, each in steps of 8 chunks.
     auto next = [&](int c) { return c + 8 < nc ? c + 8 : (c & 7) + 2; };
 
     const int rows_at = warp / TG * RT, tokens_at = warp % TG * NT;  // tiles and token columns before this warp's
-    const u32 stage_bytes = warps * (LT * 2048) + MT * 128;
+    const u32 stage_bytes = block_tiles * 2048 + MT * 128;
     const u32 ring = smem_u32(smem) + half * stages * stage_bytes;
     const size_t row_bytes = (size_t)a.k * 2;
     const TileRows tr(a);
     const int row4 = lane >> 3, at_in_row = c0 * 128 + (lane & 7) * 16;
-    const char* w_from[LT];
+    const char* w_from[FETCHED];
 #pragma unroll
-    for (int r = 0; r < LT; r++)  // past the end: the last tile again, never stored
-        w_from[r] = (const char*)a.w + (size_t)(min(tile0 + warp * LT + r, tiles - 1) * tr.rows + row4) * row_bytes + at_in_row;
+    for (int r = 0; r < FETCHED; r++)  // past the end: the last tile again, never stored
+        w_from[r] = (const char*)a.w + (size_t)(min(tile0 + warp + r * warps, tiles - 1) * tr.rows + row4) * row_bytes + at_in_row;
     const char* x_from = (const char*)a.x + (size_t)(warp * 4 + row4) * row_bytes + at_in_row;
 
     auto load_w = [&](int slot, int c) {
-        const u32 place = ring + slot * stage_bytes + MT * 128 + warp * (LT * 2048);
+        const u32 place = ring + slot * stage_bytes + MT * 128 + warp * 2048;
 #pragma unroll
-        for (int r = 0; r < LT; r++) tr.copy(place + r * 2048, lane, w_from[r] + c * 128);
+        for (int r = 0; r < FETCHED; r++)
+            if (RT % TG == 0 || warp + r * warps < block_tiles) tr.copy(place + r * warps * 2048, lane, w_from[r] + c * 128);
     };
     auto load_x = [&](int slot, int c) {
         const u32 place = ring + slot * stage_bytes;
@@ -126,7 +128,7 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
     __syncthreads();
 
     // ---- the two halves meet in shared memory: [half][token][row]
-    const int block_tiles = warps * LT, num_tiles = min(block_tiles, tiles - tile0), row_stride = block_tiles * 16 + 4;
+    const int num_tiles = min(block_tiles, tiles - tile0), row_stride = block_tiles * 16 + 4;
     float* sums = (float*)smem;
     float* mine = sums + half * MT * row_stride + rows_at * 16 + tokens_at * 8 * row_stride;
 #pragma unroll
@@ -174,7 +176,5 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
     }
 TILE(16, 1, 1, 5, 2)
 TILE(32, 1, 1, 5, 2)
-TILE(32, 2, 1, 6, 1)
-TILE(64, 1, 1, 5, 1)
-TILE(64, 2, 1, 4, 1)
 TILE(64, 2, 2, 8, 1)
+TILE(64, 5, 2, 4, 1)

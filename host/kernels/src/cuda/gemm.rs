@@ -66,6 +66,24 @@ pub enum Epilogue<'a> {
     },
 }
 
+/// What plans depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Streaming multiprocessors.
+    pub num_sms: usize,
+    /// The most dynamic shared memory of a block, in bytes.
+    pub max_shared_bytes: usize,
+}
+
+impl From<&Device> for Card {
+    fn from(device: &Device) -> Self {
+        Self {
+            num_sms: device.num_sms() as usize,
+            max_shared_bytes: device.max_shared_bytes() as usize,
+        }
+    }
+}
+
 /// How a product is computed. Only [`Plan::splits`] has influence on the result's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -78,13 +96,9 @@ pub struct Plan {
 /// A kernel and its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiling {
-    /// `gemm_stream.cu`.
+    /// `gemm_stream.cu`, for up to 8 rows of x.
     Stream {
-        /// 8 or 16: the most rows of x.
-        tokens: usize,
-        /// Tiles of 16 weight rows a strip.
-        tiles: usize,
-        /// Of the ring.
+        /// Of the ring: 2, 4 or 6.
         stages: usize,
         /// Blocks on a multiprocessor.
         blocks_per_sm: usize,
@@ -139,7 +153,10 @@ const TILE_ROWS: usize = 16;
 const TILE_BYTES: usize = TILE_ROWS * CHUNK * 2;
 const TOKEN_BYTES: usize = CHUNK * 2;
 const STREAM_SHARES: usize = 8;
+const STREAM_TOKENS: usize = 8;
 const STREAM_THREADS: usize = 384;
+/// Blocks with less shared memory than this, in bytes, get small rings.
+const SMALL_SHARED: usize = 128 * 1024;
 /// Static shared memory, rounded up.
 const STATIC_SHARED: usize = 2048;
 /// Tiles that a block of `gemm_stream` can finish for its split.
@@ -147,111 +164,125 @@ const MAX_FINISHED: usize = 256;
 
 /// Ranges that K is cut into. A function of the shape alone, because it is part of the order of summation.
 ///
-/// Matrices with few rows are cut so that about 128 blocks of 80 rows fill the multiprocessors; a range keeps a chunk for each share.
+/// Matrices with few rows are cut so that blocks of 80 rows fill about 132 multiprocessors; a range keeps a chunk for each share.
 pub fn num_splits(num_rows: usize, num_cols: usize) -> usize {
-    let wanted = (128 * 80) / num_rows.max(1);
-    wanted.min(num_cols / CHUNK / 8).clamp(1, 8)
+    let (blocks, chunks) = (num_rows.div_ceil(80), num_cols / CHUNK);
+    let fits = |splits: &usize| blocks * splits <= 136 && STREAM_SHARES * splits <= chunks;
+    [4, 2].into_iter().find(fits).unwrap_or(1)
 }
 
 impl Plan {
-    /// The fastest plan that the card can run for `m` rows of x and a weight of `n` x `k`.
-    pub fn of(device: &Device, m: usize, n: usize, k: usize) -> Self {
+    /// The plan for `m` rows of x and a weight of `n` x `k`: what was fastest of all on an H100 (`timing_of_all_plans` in the tests),
+    /// with less of it where a card has less shared memory.
+    pub fn of(card: Card, m: usize, n: usize, k: usize) -> Self {
         let splits = num_splits(n, k);
-        let candidates: &[Tiling] = match m {
-            0..=8 => &[
-                stream(8, 1, 6),
-                stream(8, 1, 4),
-                stream(8, 1, 3),
-                stream(8, 1, 2),
-                tile(16, 1, 1, 4, 4),
-            ],
-            9..=16 => &[
-                stream(16, 1, 5),
-                stream(16, 1, 4),
-                tile(16, 1, 1, 5, 6),
-                tile(16, 1, 1, 4, 4),
-            ],
-            17..=32 => &[tile(32, 1, 1, 5, 4), tile(32, 1, 1, 4, 3)],
-            _ => &[tile(64, 1, 1, 5, 4), tile(64, 1, 1, 4, 2)],
+        let shape = match n {
+            _ if splits > 1 && k / splits > 2048 => Shape::LongSplit,
+            _ if splits > 1 => Shape::Split,
+            0..16_384 => Shape::Medium,
+            16_384..65_536 => Shape::Tall,
+            _ => Shape::Vocabulary,
         };
-        let fits = |tiling: &&Tiling| {
-            let plan = Self {
-                tiling: **tiling,
-                splits,
-            };
-            plan.is_possible(device, m, n, k)
+        // Cards whose blocks have 99 KB: two small blocks hide each other's waits, where there is room for them.
+        let is_small = card.max_shared_bytes < SMALL_SHARED;
+        let wanted = match (m, shape) {
+            (0..=8, _) if is_small => stream(4, 1),
+            (0..=1, Shape::Split) => stream(4, 2),
+            (0..=1, Shape::LongSplit | Shape::Medium | Shape::Tall) => stream(6, 2),
+            (0..=8, Shape::Medium | Shape::Tall) => stream(6, 1),
+            (0..=8, Shape::Vocabulary) => stream(4, 2),
+            (0..=16, _) if is_small => tile(16, 1, 1, 4, 2),
+            (0..=8, Shape::Split | Shape::LongSplit) => tile(16, 1, 1, 2, 6),
+            (0..=16, Shape::Split) => tile(16, 1, 1, 2, 5),
+            (0..=16, Shape::LongSplit) => tile(16, 1, 1, 5, 6),
+            (0..=16, Shape::Medium) => tile(16, 1, 1, 4, 6),
+            (0..=16, Shape::Tall) => tile(16, 1, 1, 5, 4),
+            (0..=16, Shape::Vocabulary) => tile(16, 1, 1, 3, 3),
+            (17..=32, _) if is_small => tile(32, 1, 1, 4, 2),
+            (17..=32, Shape::Split) => tile(32, 1, 1, 2, 4),
+            (17..=32, Shape::LongSplit) => tile(32, 1, 1, 5, 6),
+            (17..=32, Shape::Medium) => tile(32, 1, 1, 3, 6),
+            (17..=32, Shape::Tall) => tile(32, 1, 1, 5, 3),
+            (17..=32, Shape::Vocabulary) => tile(32, 1, 1, 4, 3),
+            (33.., _) if is_small => {
+                // Here the arithmetic counts, so what the busiest multiprocessor has to do.
+                let rows_of_busiest = |warps: usize| {
+                    let units = (n / TILE_ROWS).div_ceil(warps) * splits;
+                    units.div_ceil(card.num_sms) * warps
+                };
+                let warps = if rows_of_busiest(6) < rows_of_busiest(4) {
+                    6
+                } else {
+                    4
+                };
+                tile(64, 2, 2, warps, 2)
+            }
+            (33.., Shape::Split) => tile(64, 2, 2, 6, 4),
+            (33.., Shape::LongSplit) => tile(64, 2, 2, 6, 5),
+            (33.., Shape::Medium) => tile(64, 2, 2, 4, 6),
+            (33.., Shape::Tall) => tile(64, 5, 2, 4, 3),
+            (33.., Shape::Vocabulary) => tile(64, 2, 2, 4, 3),
         };
-        let tiling = *candidates
-            .iter()
-            .find(fits)
-            .expect("the last candidate needs less than the oldest card has");
+        // Else a shorter ring of the same, or what all cards have room for.
+        let last = if m <= 16 {
+            tile(16, 1, 1, 4, 2)
+        } else {
+            tile(64, 2, 2, 4, 2)
+        };
+        let tiling = (2..=wanted.stages())
+            .rev()
+            .map(|stages| wanted.with_stages(stages))
+            .find(|&tiling| Self { tiling, splits }.is_possible(card, m, n, k))
+            .unwrap_or(last);
         Self { tiling, splits }
     }
 
     /// Whether the card has the shared memory, and the kernel room in its lists.
-    pub fn is_possible(&self, device: &Device, m: usize, n: usize, k: usize) -> bool {
-        let fits = self.shared_bytes(m, k) + STATIC_SHARED <= device.max_shared_bytes() as usize;
+    pub fn is_possible(&self, card: Card, m: usize, n: usize, k: usize) -> bool {
+        let fits = self.shared_bytes(m, k) + STATIC_SHARED <= card.max_shared_bytes;
         let has_room = match self.tiling {
-            Tiling::Stream { tiles, .. } => {
-                let a_range = self.num_stream_blocks(device, n) / self.splits;
-                self.splits == 1
-                    || (n / TILE_ROWS).div_ceil(tiles).div_ceil(a_range) * tiles <= MAX_FINISHED
+            Tiling::Stream { .. } if self.splits > 1 => {
+                let blocks = self.num_stream_blocks(card, n) / self.splits;
+                (n / TILE_ROWS).div_ceil(blocks) <= MAX_FINISHED
             }
-            Tiling::Tile { .. } => true,
+            Tiling::Stream { .. } | Tiling::Tile { .. } => true,
         };
         fits && has_room && m <= self.tokens()
     }
 
     fn tokens(&self) -> usize {
         match self.tiling {
-            Tiling::Stream { tokens, .. } | Tiling::Tile { tokens, .. } => tokens,
+            Tiling::Stream { .. } => STREAM_TOKENS,
+            Tiling::Tile { tokens, .. } => tokens,
         }
     }
 
-    /// Of 16 weight rows, that a block of `gemm_tile` or a strip of `gemm_stream` has.
-    fn tiles_of_block(&self) -> usize {
-        match self.tiling {
-            Tiling::Stream { tiles, .. } => tiles,
-            Tiling::Tile {
-                tiles,
-                groups,
-                warps,
-                ..
-            } => warps / groups * tiles,
-        }
-    }
-
-    fn num_stream_blocks(&self, device: &Device, n: usize) -> usize {
-        let Tiling::Stream {
-            tiles,
-            blocks_per_sm,
-            ..
-        } = self.tiling
-        else {
+    fn num_stream_blocks(&self, card: Card, n: usize) -> usize {
+        let Tiling::Stream { blocks_per_sm, .. } = self.tiling else {
             return 0;
         };
-        let strips = (n / TILE_ROWS).div_ceil(tiles);
-        let a_range = (device.num_sms() as usize * blocks_per_sm / self.splits).max(1);
-        a_range.min(strips) * self.splits
+        let of_a_split = card.num_sms * blocks_per_sm / self.splits;
+        of_a_split.clamp(1, n / TILE_ROWS) * self.splits
     }
 
     fn shared_bytes(&self, m: usize, k: usize) -> usize {
         match self.tiling {
-            Tiling::Stream {
-                tokens,
-                tiles,
-                stages,
-                ..
-            } => {
-                let ring = STREAM_SHARES * stages * tiles * TILE_BYTES;
-                let sums = 2 * STREAM_SHARES * tokens * (tiles * TILE_ROWS + 4) * 4;
+            Tiling::Stream { stages, .. } => {
+                let ring = STREAM_SHARES * stages * TILE_BYTES;
+                let sums = 2 * STREAM_SHARES * STREAM_TOKENS * (TILE_ROWS + 4) * 4;
                 let chunks = (k / CHUNK).div_ceil(self.splits);
                 ring + sums + m * (chunks * TOKEN_BYTES + 16)
             }
-            Tiling::Tile { tokens, stages, .. } => {
-                let tiles = self.tiles_of_block();
-                let ring = 2 * stages * (tiles * TILE_BYTES + tokens * TOKEN_BYTES);
-                let sums = 2 * tokens * (tiles * TILE_ROWS + 4) * 4;
+            Tiling::Tile {
+                tokens,
+                tiles,
+                groups,
+                warps,
+                stages,
+            } => {
+                let block_tiles = warps / groups * tiles;
+                let ring = 2 * stages * (block_tiles * TILE_BYTES + tokens * TOKEN_BYTES);
+                let sums = 2 * tokens * (block_tiles * TILE_ROWS + 4) * 4;
                 ring.max(sums)
             }
         }
@@ -259,12 +290,7 @@ impl Plan {
 
     fn kernel(&self) -> String {
         match self.tiling {
-            Tiling::Stream {
-                tokens,
-                tiles,
-                stages,
-                ..
-            } => format!("gemm_stream_{tokens}_{tiles}_{stages}"),
+            Tiling::Stream { stages, .. } => format!("gemm_stream_{stages}"),
             Tiling::Tile {
                 tokens,
                 tiles,
@@ -274,14 +300,19 @@ impl Plan {
         }
     }
 
-    fn dispatch(&self, device: &Device, m: usize, n: usize, k: usize) -> Dispatch {
+    fn dispatch(&self, card: Card, m: usize, n: usize, k: usize) -> Dispatch {
         let (grid, threads) = match self.tiling {
             Tiling::Stream { .. } => (
-                [self.num_stream_blocks(device, n) as u32, 1, 1],
+                [self.num_stream_blocks(card, n) as u32, 1, 1],
                 STREAM_THREADS,
             ),
-            Tiling::Tile { warps, .. } => {
-                let blocks = (n / TILE_ROWS).div_ceil(self.tiles_of_block());
+            Tiling::Tile {
+                tiles,
+                groups,
+                warps,
+                ..
+            } => {
+                let blocks = (n / TILE_ROWS).div_ceil(warps / groups * tiles);
                 ([blocks as u32, self.splits as u32, 1], warps * 64)
             }
         };
@@ -294,12 +325,41 @@ impl Plan {
     }
 }
 
-const fn stream(tokens: usize, tiles: usize, stages: usize) -> Tiling {
+/// What a weight's shape asks for.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// K is cut, as of attention's output.
+    Split,
+    /// K is cut into long ranges, as of the feed-forward's second.
+    LongSplit,
+    /// Qkv.
+    Medium,
+    /// Gate and up.
+    Tall,
+    /// The head.
+    Vocabulary,
+}
+
+impl Tiling {
+    fn stages(self) -> usize {
+        match self {
+            Self::Stream { stages, .. } | Self::Tile { stages, .. } => stages,
+        }
+    }
+
+    fn with_stages(mut self, wanted: usize) -> Self {
+        match &mut self {
+            Self::Stream { stages, .. } => *stages = wanted & !1,
+            Self::Tile { stages, .. } => *stages = wanted,
+        }
+        self
+    }
+}
+
+const fn stream(stages: usize, blocks_per_sm: usize) -> Tiling {
     Tiling::Stream {
-        tokens,
-        tiles,
         stages,
-        blocks_per_sm: 1,
+        blocks_per_sm,
     }
 }
 
@@ -368,7 +428,7 @@ impl SkinnyGemm {
         scale: Option<RowScale<'_>>,
         epilogue: Epilogue<'_>,
     ) -> Result<(), CudaError> {
-        let plan = Plan::of(device, num_rows, weight.num_rows, weight.num_cols);
+        let plan = Plan::of(device.into(), num_rows, weight.num_rows, weight.num_cols);
         self.launch_as(plan, device, weight, x, num_rows, scale, epilogue)
     }
 
@@ -389,6 +449,7 @@ impl SkinnyGemm {
         epilogue: Epilogue<'_>,
     ) -> Result<(), CudaError> {
         let (m, n, k) = (num_rows, weight.num_rows, weight.num_cols);
+        let card = Card::from(device);
         assert!((1..=MAX_ROWS).contains(&m), "1 to {MAX_ROWS} rows, not {m}");
         assert!(
             n > 0 && n.is_multiple_of(TILE_ROWS),
@@ -415,7 +476,7 @@ impl SkinnyGemm {
                 "sums are read 16 bytes at a time"
             );
         }
-        assert!(plan.is_possible(device, m, n, k), "{plan:?} for {m} rows");
+        assert!(plan.is_possible(card, m, n, k), "{plan:?} for {m} rows");
         if plan.splits > 1 {
             assert!(
                 self.partials.len() >= plan.splits * n * m && self.arrivals.len() >= n / TILE_ROWS,
@@ -455,9 +516,6 @@ impl SkinnyGemm {
                 (3, out.ptr(), none)
             }
         };
-        let stages = match plan.tiling {
-            Tiling::Stream { stages, .. } | Tiling::Tile { stages, .. } => stages,
-        };
         let args = GemmArgs {
             w: weight.view.ptr(),
             x: x.ptr(),
@@ -473,14 +531,56 @@ impl SkinnyGemm {
             k: k as i32,
             epilogue: code,
             splits: plan.splits as i32,
-            stages: stages as i32,
+            stages: plan.tiling.stages() as i32,
             inv_k: 1.0 / k as f32,
             eps: scale.map_or(0.0, |scale| scale.eps),
         };
         let kernel = device.kernel(&plan.kernel())?;
-        let dispatch = plan.dispatch(device, m, n, k);
+        let dispatch = plan.dispatch(card, m, n, k);
         // SAFETY: `GemmArgs` is laid out as in gemm.cuh; the views' lengths, the alignment, the workspace and the shared memory were
         // checked above against what the kernel touches for this shape and plan.
         unsafe { device.launch(&kernel, dispatch, &args) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_card_has_a_plan_for_every_number_of_rows() {
+        let a10g = (80, 99);
+        let l4 = (58, 99);
+        let a100 = (108, 163);
+        let h100 = (132, 227);
+        let shapes = [
+            (6144, 2560),
+            (2560, 4096),
+            (19_456, 2560),
+            (2560, 9728),
+            (151_936, 2560),
+            (960, 576),
+            (576, 1536),
+            (49_152, 576),
+            (4096, 12_288),
+            (24_576, 4096),
+            (16, 64),
+        ];
+        for (num_sms, kilobytes) in [a10g, l4, a100, h100] {
+            let card = Card {
+                num_sms,
+                max_shared_bytes: kilobytes * 1024,
+            };
+            for (n, k) in shapes {
+                for m in 1..=MAX_ROWS {
+                    let plan = Plan::of(card, m, n, k);
+                    assert!(
+                        plan.is_possible(card, m, n, k),
+                        "{plan:?} for {m} x {n} x {k} on {card:?}"
+                    );
+                    assert_eq!(plan.splits, num_splits(n, k));
+                }
+            }
+        }
     }
 }

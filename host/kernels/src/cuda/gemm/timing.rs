@@ -79,7 +79,7 @@ pub fn measure(device: &Device, rows: &[usize]) -> Result<Vec<Row>, CudaError> {
     for &m in rows {
         let plan = |op: Op| {
             let (n, k) = op.shape();
-            Plan::of(device, m, n, k)
+            Plan::of(device.into(), m, n, k)
         };
         for op in Op::ALL {
             let (n, k) = op.shape();
