@@ -42,6 +42,8 @@ pub(crate) enum Offline {
     Engine(Box<EngineBenchArgs>),
     /// Time each GPU kernel: GB/s or TFLOP/s, and the share of what the card can do, measured in the same run
     Kernels(KernelBenchArgs),
+    /// Look for faster tilings of the GPU's matrix products inside whole decode steps, for whoever edits their table
+    Tune(Box<TuneArgs>),
     /// Continue prompts of token ids greedily and write tokens and log-probabilities, for comparisons with other programs
     Greedy(Box<GreedyArgs>),
 }
@@ -92,6 +94,25 @@ pub(crate) struct KernelBenchArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TuneArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    /// Batch sizes, up to 64
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1,4,8,16,32,48,64",
+        value_name = "N,.."
+    )]
+    pub(crate) batch_sizes: Vec<usize>,
+
+    /// Tokens of each sequence
+    #[arg(long, default_value_t = 256, value_name = "TOKENS")]
+    pub(crate) context: usize,
 }
 
 #[derive(Args, Debug)]

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
                 .map_err(Into::into),
             Some(args::Offline::Engine(args)) => runtime.block_on(offline::engine::run(&args)),
             Some(args::Offline::Kernels(args)) => offline::kernels::run(&args),
+            Some(args::Offline::Tune(args)) => offline::tune::run(&args),
             Some(args::Offline::Greedy(args)) => runtime.block_on(offline::greedy::run(&args)),
         },
         args::Command::Doctor => doctor::run(),

@@ -1,8 +1,9 @@
-//! `host benchmark engine`, `kernels` and `greedy`: measurements in this process, without HTTP.
+//! `host benchmark engine`, `kernels`, `tune` and `greedy`: measurements in this process, without HTTP.
 
 pub(crate) mod engine;
 pub(crate) mod greedy;
 pub(crate) mod kernels;
+pub(crate) mod tune;
 
 use ::engine::{Caching, ChosenToken, EngineConfig, EngineHandle, Event, Generation, Scheduling};
 use anyhow::Result;

@@ -13,8 +13,10 @@ mod memory;
 mod open;
 mod runner;
 mod slots;
+mod tune;
 mod weights;
 
 pub use memory::MemoryPlan;
 pub use open::{OpenError, Summary, check_support, is_present, open};
 pub use runner::CudaRunner;
+pub use tune::Tuned;

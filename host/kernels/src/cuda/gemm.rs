@@ -4,6 +4,8 @@
 //! on the weight's shape only (`cuda/gemm.cuh` says which it is). RMSNorm is folded in: the product before writes x times the norm's
 //! weight and its sums of squares ([`Epilogue::Residual`]), this one scales its result by the row's factor ([`RowScale`]).
 
+use std::{collections::HashMap, fmt};
+
 use half::bf16;
 
 use super::{Buffer, CudaError, Device, Dispatch, View};
@@ -118,10 +120,66 @@ pub enum Tiling {
     },
 }
 
+impl Tiling {
+    /// Those worth trying for `m` rows of x.
+    pub fn candidates(m: usize) -> Vec<Self> {
+        let mut candidates = Vec::new();
+        if m <= STREAM_TOKENS {
+            let streams = [(2, 1), (4, 1), (4, 2), (6, 1), (6, 2)];
+            candidates.extend(streams.map(|(stages, blocks_per_sm)| Self::Stream {
+                stages,
+                blocks_per_sm,
+            }));
+        }
+        // Tokens, tiles, groups, warps.
+        let tiles: &[(usize, usize, usize, usize)] = match m {
+            0..=16 => &[(16, 1, 1, 2), (16, 1, 1, 3), (16, 1, 1, 4), (16, 1, 1, 5)],
+            17..=32 => &[(32, 1, 1, 2), (32, 1, 1, 3), (32, 1, 1, 4), (32, 1, 1, 5)],
+            _ => &[
+                (64, 2, 2, 4),
+                (64, 2, 2, 6),
+                (64, 2, 2, 8),
+                (64, 5, 2, 2),
+                (64, 5, 2, 4),
+            ],
+        };
+        for &(tokens, tiles, groups, warps) in tiles {
+            candidates.extend([2, 3, 4, 5, 6].map(|stages| Self::Tile {
+                tokens,
+                tiles,
+                groups,
+                warps,
+                stages,
+            }));
+        }
+        candidates
+    }
+}
+
+impl fmt::Display for Tiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream {
+                stages,
+                blocks_per_sm,
+            } => write!(f, "stream({stages}, {blocks_per_sm})"),
+            Self::Tile {
+                tokens,
+                tiles,
+                groups,
+                warps,
+                stages,
+            } => write!(f, "tile({tokens}, {tiles}, {groups}, {warps}, {stages})"),
+        }
+    }
+}
+
 /// Launches the products, and owns what those that split K meet in.
 pub struct SkinnyGemm {
     partials: Buffer<f32>,
     arrivals: Buffer<u32>,
+    /// Other tilings than the table's for weights of these shapes (N, K).
+    preferred: HashMap<(usize, usize), Tiling>,
 }
 
 /// As in `gemm.cuh`.
@@ -397,6 +455,7 @@ impl SkinnyGemm {
         Ok(Self {
             partials: device.zeros("partial sums of matrix products", partials.unwrap_or(0))?,
             arrivals: device.zeros("counters of matrix products", arrivals.unwrap_or(0))?,
+            preferred: HashMap::new(),
         })
     }
 
@@ -404,6 +463,7 @@ impl SkinnyGemm {
     pub fn byte_len(shapes: &[(usize, usize)]) -> usize {
         let partials = shapes
             .iter()
+            .filter(|&&(n, k)| num_splits(n, k) > 1)
             .map(|&(n, k)| num_splits(n, k) * n * MAX_ROWS)
             .max()
             .unwrap_or(0);
@@ -413,6 +473,15 @@ impl SkinnyGemm {
             .max()
             .unwrap_or(0);
         4 * (partials + arrivals)
+    }
+
+    /// From now on computes products with weights of this shape (N, K) by another tiling than the table's, or by the table's again. For
+    /// whoever looks for a better table; the tiling must be possible for the numbers of rows that come.
+    pub fn prefer(&mut self, shape: (usize, usize), tiling: Option<Tiling>) {
+        match tiling {
+            Some(tiling) => self.preferred.insert(shape, tiling),
+            None => self.preferred.remove(&shape),
+        };
     }
 
     /// Computes x · Wᵀ for the first `num_rows` rows of x, and what `epilogue` says of it.
@@ -428,7 +497,11 @@ impl SkinnyGemm {
         scale: Option<RowScale<'_>>,
         epilogue: Epilogue<'_>,
     ) -> Result<(), CudaError> {
-        let plan = Plan::of(device.into(), num_rows, weight.num_rows, weight.num_cols);
+        let (n, k) = (weight.num_rows, weight.num_cols);
+        let mut plan = Plan::of(device.into(), num_rows, n, k);
+        if let Some(tiling) = self.preferred.get(&(n, k)) {
+            plan.tiling = *tiling;
+        }
         self.launch_as(plan, device, weight, x, num_rows, scale, epilogue)
     }
 

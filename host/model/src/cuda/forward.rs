@@ -40,7 +40,7 @@ pub(super) struct Forward {
     /// `[position][head_len / 2][cos, sin]`
     rope: Buffer<f32>,
     scratch: Scratch,
-    gemm: SkinnyGemm,
+    pub(super) gemm: SkinnyGemm,
     matmul: LtMatmul,
     decode_attention: DecodeAttention,
 }

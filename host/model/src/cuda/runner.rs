@@ -20,6 +20,7 @@ use super::{
     graphs::Graphs,
     inputs::{Inputs, Words},
     slots::{Slots, Token},
+    tune::{Tuned, tune},
 };
 use choices::{Choice, Results, Stage};
 
@@ -120,6 +121,13 @@ impl CudaRunner {
 
     pub(super) fn set_phases(&mut self, phases: Vec<(&'static str, Duration)>) {
         self.summary.phases = phases;
+    }
+
+    /// Looks for faster tilings of the products of a decode step than the table's. No sequence may be running: this writes over the
+    /// cache.
+    pub fn tune(&mut self, num_rows: usize, context: usize) -> Result<Tuned, CudaError> {
+        self.device.bind()?;
+        tune(&self.device, &mut self.forward, num_rows, context)
     }
 
     fn try_launch(&mut self, step: &Step<'_>) -> Result<Pending, CudaError> {
