@@ -355,7 +355,7 @@ fn cublas_products_are_right_and_a_prompts_row_does_not_depend_on_its_neighbours
             )?;
             device.read(y.view())
         };
-        let all = run(0, 1000, Rows::Prompt)?;
+        let all = run(0, 1000, Rows::LongPrompts)?;
         for row in [0, 513, 999] {
             let x = wide(&x[row * k..][..k]);
             let want: Vec<f64> = w
@@ -364,10 +364,14 @@ fn cublas_products_are_right_and_a_prompts_row_does_not_depend_on_its_neighbours
                 .collect();
             assert!(error(wide(&all[row * n..][..n]), &want) < BF16);
         }
+        let all_short = run(0, 1000, Rows::ShortPrompts)?;
+        assert!(error(wide(&all_short), &wide(&all)) < BF16);
         let mut differing = vec![];
         for (first, m) in [(0, 1), (3, 17), (100, 64), (200, 65), (7, 128), (400, 513)] {
-            if run(first, m, Rows::Prompt)? != all[first * n..][..m * n] {
-                differing.push(m);
+            for (rows, all) in [(Rows::LongPrompts, &all), (Rows::ShortPrompts, &all_short)] {
+                if run(first, m, rows)? != all[first * n..][..m * n] {
+                    differing.push((rows, m));
+                }
             }
             assert!(
                 error(
@@ -387,7 +391,7 @@ fn cublas_products_are_right_and_a_prompts_row_does_not_depend_on_its_neighbours
             &weight,
             d_x.view(),
             70,
-            Rows::Prompt,
+            Rows::LongPrompts,
             Output::Add(sum.view()),
         )?;
         let want: Vec<f64> = wide(&all[..70 * n]).iter().map(|y| y + 1.0).collect();

@@ -14,9 +14,6 @@ use super::{Buffer, CudaError, Device, Libraries, View, gemm::Weight};
 /// For split-K and other algorithms that need room.
 const WORKSPACE_BYTES: usize = 64 << 20;
 
-/// The number of rows whose best algorithm computes prompts of every length.
-const PROMPT_ROWS: usize = 2048;
-
 /// How many answers of the heuristic are looked at.
 const NUM_CANDIDATES: usize = 16;
 
@@ -24,10 +21,23 @@ const NUM_CANDIDATES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rows {
     /// Rows of prompts: one algorithm for a weight, without split K, whatever the number of rows. So a row's result does not depend on
-    /// the rows beside it, nor on how a prompt was cut.
-    Prompt,
+    /// the rows beside it, nor on how a prompt was cut. This one is the best for a few hundred rows.
+    ShortPrompts,
+    /// The same, with the best for thousands.
+    LongPrompts,
     /// The heuristic's answer for this number of rows.
     Batch,
+}
+
+impl Rows {
+    /// The number of rows that the algorithm is the best for, if it is the same for all numbers.
+    fn typical(self) -> Option<usize> {
+        match self {
+            Self::ShortPrompts => Some(256),
+            Self::LongPrompts => Some(2048),
+            Self::Batch => None,
+        }
+    }
 }
 
 /// What becomes of the product.
@@ -150,22 +160,21 @@ impl LtMatmul {
         if let Some(plan) = plans.get(&shape) {
             return Ok(plan.clone());
         }
-        let plan = if shape.rows == Rows::Prompt && shape.m != PROMPT_ROWS {
-            let model = Shape {
-                m: PROMPT_ROWS,
-                ..shape
-            };
-            let model = match plans.get(&model) {
-                Some(model) => model.clone(),
-                None => plans
-                    .entry(model)
-                    .or_insert(Arc::new(Plan::new(self.handle, model, None)?))
-                    .clone(),
-            };
-            Plan::new(self.handle, shape, Some(model.algorithm))?
-        } else {
-            Plan::new(self.handle, shape, None)?
+        let typical = shape.rows.typical().map(|m| Shape { m, ..shape });
+        let algorithm = match typical {
+            Some(typical) if typical != shape => {
+                let plan = match plans.get(&typical) {
+                    Some(plan) => plan.clone(),
+                    None => plans
+                        .entry(typical)
+                        .or_insert(Arc::new(Plan::new(self.handle, typical, None)?))
+                        .clone(),
+                };
+                Some(plan.algorithm)
+            }
+            Some(_) | None => None,
         };
+        let plan = Plan::new(self.handle, shape, algorithm)?;
         Ok(plans.entry(shape).or_insert(Arc::new(plan)).clone())
     }
 }

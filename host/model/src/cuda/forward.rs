@@ -126,6 +126,8 @@ pub(super) fn product_shapes(config: &ModelConfig) -> [(usize, usize); 5] {
 /// Prompts, their chunks and guesses: the rows of several sequences one after the other.
 pub(super) struct ExtendBatch<'a> {
     pub(super) num_tokens: usize,
+    /// Which algorithm multiplies.
+    pub(super) rows: Rows,
     pub(super) tokens: TokenSource<'a>,
     pub(super) places: TokenPlaces<'a>,
     pub(super) sequences: Sequences<'a>,
@@ -337,7 +339,7 @@ impl Forward {
                 )
             };
         self.wide_layers(device, m, Rows::Batch, attend)?;
-        self.head(device, None, m, Rows::Batch)
+        self.head(device, None, m)
     }
 
     /// Computes all tokens of the batch. The logits are [`Self::extend_logits`]'s.
@@ -383,16 +385,16 @@ impl Forward {
                     attended,
                 )
             };
-        self.wide_layers(device, padded_len(t), Rows::Prompt, attend)
+        self.wide_layers(device, padded_len(t), batch.rows, attend)
     }
 
-    /// The logits of these rows of the last extension, `rows.len()` of them.
+    /// The logits of these rows of the last extension, at most [`NARROW_ROWS`], so that they are multiplied as those of decode batches.
     pub(super) fn extend_logits(
         &self,
         device: &Device,
         rows: View<'_, i32>,
     ) -> Result<(), CudaError> {
-        self.head(device, Some(rows), rows.len(), Rows::Prompt)
+        self.head(device, Some(rows), rows.len())
     }
 
     /// All layers over the first `m` rows of the residual stream.
@@ -487,7 +489,6 @@ impl Forward {
         device: &Device,
         rows: Option<View<'_, i32>>,
         m: usize,
-        kind: Rows,
     ) -> Result<(), CudaError> {
         let Self {
             weights,
@@ -516,9 +517,14 @@ impl Forward {
                     out: self.logits(m),
                 },
             ),
-            _ => self
-                .matmul
-                .launch(device, &head, x, m, kind, Output::Logits(self.logits(m))),
+            _ => self.matmul.launch(
+                device,
+                &head,
+                x,
+                m,
+                Rows::Batch,
+                Output::Logits(self.logits(m)),
+            ),
         }
     }
 

@@ -24,10 +24,6 @@ impl Words {
         self.0.clear();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn put(&mut self, words: impl IntoIterator<Item = u32>) -> Section {
         let start = self.0.len();
         self.0.extend(words);

@@ -12,7 +12,7 @@ use std::{
 use engine::runner::{
     ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError, StepRow, Want,
 };
-use kernels::cuda::{CudaError, Device, sampling::Sampler};
+use kernels::cuda::{CudaError, Device, cublas_lt::Rows, sampling::Sampler};
 
 use super::open::Summary;
 use super::{
@@ -67,15 +67,29 @@ struct SoundRow<'a> {
     index: usize,
     row: &'a StepRow<'a>,
     tokens: Vec<Token>,
-    /// Whether its first token belongs to the prompt.
-    is_prompt: bool,
+    way: Way,
 }
 
-impl SoundRow<'_> {
-    /// Whether it belongs to the decode batch. A prompt's last token does not, though it may come alone: the others of its prompt went
-    /// the other way, and where a prompt is cut must not matter.
-    fn is_decode(&self) -> bool {
-        self.tokens.len() == 1 && !self.is_prompt && !matches!(self.row.want, Want::Nothing)
+/// How a row's products are computed. A property of its tokens alone, since the ways differ in the last bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// In the decode batch: a token that was chosen and is to be followed by another.
+    Decode,
+    /// With others of its kind: a prompt, even if its last token comes alone, since where a prompt is cut must not matter; and guesses.
+    Extend(Rows),
+}
+
+/// Prompts up to here are multiplied by the algorithm for short ones.
+const SHORT_PROMPT_LEN: usize = 256;
+
+impl Way {
+    fn of(row: &StepRow<'_>, num_tokens: usize, prompt_len: usize) -> Self {
+        let is_prompt = row.start < prompt_len;
+        match row.want {
+            Want::Token | Want::TokenAmong(_) if num_tokens == 1 && !is_prompt => Self::Decode,
+            _ if is_prompt && prompt_len > SHORT_PROMPT_LEN => Self::Extend(Rows::LongPrompts),
+            _ => Self::Extend(Rows::ShortPrompts),
+        }
     }
 }
 
@@ -137,12 +151,18 @@ impl CudaRunner {
             self.slots.admit(admission);
         }
         let mut awaited: Vec<Option<Awaited>> = step.rows.iter().map(|_| None).collect();
-        let (decode, extend): (Vec<_>, Vec<_>) = self
-            .sound_rows(step.rows, &mut awaited)
-            .into_iter()
-            .partition(SoundRow::is_decode);
+        let rows = self.sound_rows(step.rows, &mut awaited);
+        let (decode, extend): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.way == Way::Decode);
+        let is_short = |row: &SoundRow<'_>| row.way == Way::Extend(Rows::ShortPrompts);
+        let (short, long): (Vec<_>, Vec<_>) = extend.into_iter().partition(is_short);
         let mut results = self.results.take();
-        self.extend(step.admissions, &extend, &mut awaited, &mut results)?;
+        self.count_tokens(step.admissions)?;
+        for (kind, rows) in [(Rows::ShortPrompts, &short), (Rows::LongPrompts, &long)] {
+            if !rows.is_empty() {
+                self.extend(kind, rows, &mut awaited, &mut results)?;
+            }
+        }
         if !decode.is_empty() {
             self.decode(&decode, &mut awaited, &mut results)?;
         }
@@ -164,11 +184,11 @@ impl CudaRunner {
         let mut sound = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             match self.tokens_of(row, &mut slots) {
-                Ok((tokens, is_prompt)) => sound.push(SoundRow {
+                Ok((tokens, way)) => sound.push(SoundRow {
                     index,
                     row,
                     tokens,
-                    is_prompt,
+                    way,
                 }),
                 Err(why) => awaited[index] = Some(Awaited::Now(RowOutcome::Failed(why))),
             }
@@ -180,7 +200,7 @@ impl CudaRunner {
         &self,
         row: &StepRow<'_>,
         slots: &mut HashSet<SlotId>,
-    ) -> Result<(Vec<Token>, bool), String> {
+    ) -> Result<(Vec<Token>, Way), String> {
         if row.slot.0 as usize >= self.max_num_seqs {
             return Err(format!(
                 "slot {} is not below {}",
@@ -204,7 +224,10 @@ impl CudaRunner {
                 "{token:?} is not in the vocabulary of {}",
                 self.limits.vocab_len
             )),
-            None => Ok((tokens, row.start < slot.prompt_len)),
+            None => {
+                let way = Way::of(row, tokens.len(), slot.prompt_len);
+                Ok((tokens, way))
+            }
         }
     }
 

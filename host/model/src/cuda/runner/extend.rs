@@ -3,6 +3,7 @@
 use engine::runner::{Admission, RowOutcome, SlotId, Want};
 use kernels::cuda::{
     CudaError,
+    cublas_lt::Rows,
     elementwise::{TokenPlaces, TokenSource},
     prefill_attention::{Sequences, tiles},
 };
@@ -57,18 +58,50 @@ struct Slab {
 }
 
 impl CudaRunner {
+    /// Counts the tokens of new sequences that have penalties.
+    pub(super) fn count_tokens(&mut self, admissions: &[Admission<'_>]) -> Result<(), CudaError> {
+        let words = &mut self.words;
+        words.clear();
+        let counts = pack_counts(words, admissions);
+        if counts.is_empty() {
+            return Ok(());
+        }
+        self.send_extend_inputs()?;
+        for Count {
+            slot,
+            prompt,
+            output,
+        } in counts
+        {
+            self.sampler.reset(&self.device, slot.0 as usize)?;
+            let (prompt, output) = (
+                self.extend_inputs.view(prompt),
+                self.extend_inputs.view(output),
+            );
+            self.sampler
+                .count(&self.device, slot.0 as usize, prompt, output)?;
+        }
+        Ok(())
+    }
+
+    fn send_extend_inputs(&mut self) -> Result<(), CudaError> {
+        if self.extend_inputs.must_grow(&self.words) {
+            self.extend_inputs.grow(&self.device, &self.words)?;
+        }
+        self.extend_inputs.send(&self.device, &self.words)
+    }
+
+    /// Computes the rows, and chooses for those that want it.
     pub(super) fn extend(
         &mut self,
-        admissions: &[Admission<'_>],
+        kind: Rows,
         rows: &[SoundRow<'_>],
         awaited: &mut [Option<Awaited>],
         results: &mut Stage,
     ) -> Result<(), CudaError> {
         let words = &mut self.words;
         words.clear();
-        let counts = pack_counts(words, admissions);
-        let parts = (!rows.is_empty())
-            .then(|| pack_tokens(words, rows, self.forward.weights.heads().group_len()));
+        let parts = pack_tokens(words, rows, self.forward.weights.heads().group_len());
         let mut late_masks = Vec::new();
         let mut slabs = Vec::new();
         let mut choices: Vec<Option<Choice>> = Vec::new();
@@ -101,32 +134,10 @@ impl CudaRunner {
                 late_masks.extend(choices::pack(words, to, slot, place, self.limits.vocab_len));
             }
         }
-        if words.is_empty() {
-            return Ok(());
-        }
 
-        if self.extend_inputs.must_grow(words) {
-            self.extend_inputs.grow(&self.device, words)?;
-        }
-        self.extend_inputs.send(&self.device, words)?;
-        for Count {
-            slot,
-            prompt,
-            output,
-        } in counts
-        {
-            self.sampler.reset(&self.device, slot.0 as usize)?;
-            let (prompt, output) = (
-                self.extend_inputs.view(prompt),
-                self.extend_inputs.view(output),
-            );
-            self.sampler
-                .count(&self.device, slot.0 as usize, prompt, output)?;
-        }
-        if let Some(parts) = parts {
-            self.forward
-                .extend(&self.device, &self.extend_batch(&parts))?;
-        }
+        self.send_extend_inputs()?;
+        self.forward
+            .extend(&self.device, &self.extend_batch(kind, &parts))?;
         if !late_masks.is_empty() {
             let rest = Section {
                 start: samples,
@@ -154,10 +165,11 @@ impl CudaRunner {
         Ok(())
     }
 
-    fn extend_batch(&self, parts: &Parts) -> ExtendBatch<'_> {
+    fn extend_batch(&self, rows: Rows, parts: &Parts) -> ExtendBatch<'_> {
         let inputs = &self.extend_inputs;
         ExtendBatch {
             num_tokens: parts.ids.len,
+            rows,
             tokens: TokenSource {
                 ids: inputs.view(parts.ids),
                 slots: inputs.view(parts.slots),
