@@ -19,6 +19,7 @@ mod nvrtc;
 mod pinned;
 pub mod prefill_attention;
 pub mod sampling;
+mod timing;
 
 /// Tokens whose keys and values one page of the cache holds.
 pub const PAGE_LEN: usize = 32;
@@ -31,3 +32,4 @@ pub use graph::Graph;
 pub use image::KernelSource;
 pub use library::{Libraries, Library};
 pub use pinned::Pinned;
+pub use timing::{Timing, Work};

@@ -8,7 +8,7 @@ use half::bf16;
 use kernels::cuda::{
     Buffer, CudaError, Device,
     decode_attention::{
-        DecodeAttention, DecodeBatch, MAX_CHUNKS, PAGE_LEN, QkNorm, chunks, chunks_bucket, timing,
+        DecodeAttention, DecodeBatch, MAX_CHUNKS, PAGE_LEN, QkNorm, chunks, chunks_bucket,
     },
 };
 
@@ -482,24 +482,4 @@ fn a_bucket_has_room_for_all_shorter_sequences() {
         [1, 256, 257, 1024, 4096, 4097, 100_000].map(chunks_bucket),
         [1, 1, 2, 4, 16, 16, 16]
     );
-}
-
-#[test]
-#[ignore = "needs a GPU; prints timings"]
-fn timings() {
-    let device = Device::open().unwrap();
-    println!("{}", device.name().unwrap());
-    // Qwen3-4B, Qwen3-32B, Qwen3-0.6B, SmolLM2-135M.
-    for (num_heads, num_kv, head_len) in [(32, 8, 128), (64, 8, 128), (16, 8, 128), (9, 3, 64)] {
-        println!("{num_heads} heads, {num_kv} kv heads of {head_len}");
-        for timing in timing::measure(&device, num_heads, num_kv, head_len).unwrap() {
-            println!(
-                "  m {:3} ctx {:4} {:7.2} us {:5.0} GB/s",
-                timing.m,
-                timing.ctx,
-                timing.us,
-                timing.gb_per_s()
-            );
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use half::bf16;
 use kernels::cuda::{
     Device,
-    prefill_attention::{Heads, Sequences, Version, prefill_attention_by, tiles, time},
+    prefill_attention::{Heads, Sequences, Version, prefill_attention_by, tiles},
 };
 
 const PAGE_LEN: usize = 32;
@@ -392,22 +392,4 @@ fn the_longest_tiles_come_first_and_neighbours_stay_together() {
         .collect();
     assert_eq!(runs, [(0, 16), (1, 1), (0, 4), (2, 3)]);
     assert!(tiles[..16].is_sorted_by(|a, b| a[1] > b[1]));
-}
-
-#[test]
-#[ignore = "needs a GPU, prints figures"]
-fn timings() {
-    let device = Device::open().unwrap();
-    println!("{}", device.name().unwrap());
-    for timing in time(&device).unwrap() {
-        println!(
-            "{:<28}{:>4} x {:>6} of {:>6} tokens {:>10.1} us {:>7.1} TFLOP/s",
-            timing.op,
-            timing.num_sequences,
-            timing.q_len,
-            timing.kv_len,
-            timing.us,
-            timing.flop / timing.us * 1e-6
-        );
-    }
 }

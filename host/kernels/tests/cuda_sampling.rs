@@ -6,7 +6,7 @@ use kernels::cuda::{
     CudaError, Device, View,
     sampling::{
         MAX_LOGPROBS, NO_MASK_YET, NOT_REACHED, NOTHING_LEFT, RowLogprobs, SampleInputs, SampleRow,
-        Sampler, time,
+        Sampler,
     },
 };
 
@@ -1076,20 +1076,5 @@ fn rows_that_point_outside_read_nothing_there() -> Result<(), CudaError> {
     bench.sampler.launch(device, &inputs, 0)?;
     let chosen = device.read(bench.sampler.chosen())?;
     assert_eq!(chosen[..6], [NOTHING_LEFT, NOTHING_LEFT, 0, 9, 1, 0]);
-    Ok(())
-}
-
-#[test]
-#[ignore = "needs a GPU, and prints how long choosing takes"]
-fn timings() -> Result<(), CudaError> {
-    let device = Device::open()?;
-    println!("{}", device.name()?);
-    for timing in time(&device)? {
-        let gb = timing.bytes as f64 / timing.us * 1e-3;
-        println!(
-            "{:<40}{:>5} rows{:>9.1} µs{gb:>8.0} GB/s",
-            timing.op, timing.rows, timing.us
-        );
-    }
     Ok(())
 }

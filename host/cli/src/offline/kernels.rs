@@ -3,7 +3,7 @@
 use anyhow::Result;
 use half::bf16;
 use kernels::cuda::{
-    CudaError, Device,
+    CudaError, Device, Timing, Work,
     cublas_lt::{LtMatmul, Output, Rows},
     decode_attention,
     elementwise::{noise, read_bandwidth},
@@ -50,48 +50,11 @@ pub(crate) fn run(args: &KernelBenchArgs) -> Result<()> {
         matmul_rate: matmul_rate(&device)?,
         kernels: Vec::new(),
     };
-    for row in gemm::timing::measure(&device, &NUM_ROWS)? {
-        let shape = format!("{} rows by {} x {}", row.m, row.n, row.k);
-        report.memory_bound(
-            format!("skinny product {}", row.op),
-            shape,
-            f64::from(row.us),
-            row.bytes as f64,
-        );
-    }
-    for timing in decode_attention::timing::measure(&device, 32, 8, 128)? {
-        let shape = format!("{} rows, context {}", timing.m, timing.ctx);
-        report.memory_bound(
-            "decode attention".to_owned(),
-            shape,
-            timing.us,
-            timing.bytes as f64,
-        );
-    }
-    for timing in prefill_attention::time(&device)? {
-        let shape = format!(
-            "{} x {} of {} tokens",
-            timing.num_sequences, timing.q_len, timing.kv_len
-        );
-        let (us, rate) = (timing.us, timing.flop / timing.us * 1e6);
-        let share_of_roofline = rate / report.matmul_rate;
-        report.kernels.push(Timed {
-            op: timing.op,
-            shape,
-            us,
-            bytes_per_second: None,
-            flop_per_second: Some(rate),
-            share_of_roofline,
-        });
-    }
-    for timing in sampling::time(&device)? {
-        report.memory_bound(
-            format!("sampling, {}", timing.op),
-            format!("{} rows", timing.rows),
-            timing.us,
-            timing.bytes as f64,
-        );
-    }
+    let mut timings = gemm::timing::measure(&device, &NUM_ROWS)?;
+    timings.extend(decode_attention::timing::measure(&device, 32, 8, 128)?);
+    timings.extend(prefill_attention::time(&device)?);
+    timings.extend(sampling::time(&device)?);
+    timings.into_iter().for_each(|timing| report.add(timing));
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => report.print(),
@@ -100,16 +63,19 @@ pub(crate) fn run(args: &KernelBenchArgs) -> Result<()> {
 }
 
 impl Report {
-    fn memory_bound(&mut self, op: String, shape: String, us: f64, bytes: f64) {
-        let rate = bytes / us * 1e6;
-        let share_of_roofline = rate / self.read_bandwidth;
+    fn add(&mut self, timing: Timing) {
+        let rate = timing.rate();
+        let (bytes_per_second, flop_per_second, most) = match timing.work {
+            Work::Bytes(_) => (Some(rate), None, self.read_bandwidth),
+            Work::Flop(_) => (None, Some(rate), self.matmul_rate),
+        };
         self.kernels.push(Timed {
-            op,
-            shape,
-            us,
-            bytes_per_second: Some(rate),
-            flop_per_second: None,
-            share_of_roofline,
+            op: timing.op,
+            shape: timing.shape,
+            us: timing.us,
+            bytes_per_second,
+            flop_per_second,
+            share_of_roofline: rate / most,
         });
     }
 

@@ -230,7 +230,7 @@ pub fn num_splits(num_rows: usize, num_cols: usize) -> usize {
 }
 
 impl Plan {
-    /// The plan for `m` rows of x and a weight of `n` x `k`: what was fastest of all on an H100 (`timing_of_all_plans` in the tests),
+    /// The plan for `m` rows of x and a weight of `n` x `k`: what was fastest on an H100 inside a decode step (`host benchmark tune`),
     /// with less of it where a card has less shared memory.
     pub fn of(card: Card, m: usize, n: usize, k: usize) -> Self {
         let splits = num_splits(n, k);
@@ -245,11 +245,13 @@ impl Plan {
         let is_small = card.max_shared_bytes < SMALL_SHARED;
         let wanted = match (m, shape) {
             (0..=8, _) if is_small => stream(4, 1),
-            (0..=1, Shape::Split) => stream(4, 2),
+            (0..=1, Shape::Split) => stream(6, 1),
             (0..=1, Shape::LongSplit | Shape::Medium | Shape::Tall) => stream(6, 2),
+            (5..=8, Shape::Medium) => tile(16, 1, 1, 4, 6),
             (0..=8, Shape::Medium | Shape::Tall) => stream(6, 1),
             (0..=8, Shape::Vocabulary) => stream(4, 2),
             (0..=16, _) if is_small => tile(16, 1, 1, 4, 2),
+            (5..=8, Shape::Split) => tile(16, 1, 1, 3, 6),
             (0..=8, Shape::Split | Shape::LongSplit) => tile(16, 1, 1, 2, 6),
             (0..=16, Shape::Split) => tile(16, 1, 1, 2, 5),
             (0..=16, Shape::LongSplit) => tile(16, 1, 1, 5, 6),
@@ -259,7 +261,7 @@ impl Plan {
             (17..=32, _) if is_small => tile(32, 1, 1, 4, 2),
             (17..=32, Shape::Split) => tile(32, 1, 1, 2, 4),
             (17..=32, Shape::LongSplit) => tile(32, 1, 1, 5, 6),
-            (17..=32, Shape::Medium) => tile(32, 1, 1, 3, 6),
+            (17..=32, Shape::Medium) => tile(32, 1, 1, 4, 5),
             (17..=32, Shape::Tall) => tile(32, 1, 1, 5, 3),
             (17..=32, Shape::Vocabulary) => tile(32, 1, 1, 4, 3),
             (33.., _) if is_small => {
@@ -275,10 +277,9 @@ impl Plan {
                 };
                 tile(64, 2, 2, warps, 2)
             }
-            (33.., Shape::Split) => tile(64, 2, 2, 6, 4),
-            (33.., Shape::LongSplit) => tile(64, 2, 2, 6, 5),
-            (33.., Shape::Medium) => tile(64, 2, 2, 4, 6),
-            (33.., Shape::Tall) => tile(64, 5, 2, 4, 3),
+            (33.., Shape::Split | Shape::LongSplit) => tile(64, 2, 2, 6, 4),
+            (33.., Shape::Medium) => tile(64, 2, 2, 4, 4),
+            (33.., Shape::Tall) => tile(64, 5, 2, 4, 4),
             (33.., Shape::Vocabulary) => tile(64, 2, 2, 4, 3),
         };
         // Else a shorter ring of the same, or what all cards have room for.
@@ -484,7 +485,8 @@ impl SkinnyGemm {
         };
     }
 
-    /// Computes x · Wᵀ for the first `num_rows` rows of x, and what `epilogue` says of it.
+    /// Computes x · Wᵀ for the first `num_rows` rows of x, and what `epilogue` says of it. Outputs must not overlap x or the sums,
+    /// which other blocks may still read.
     ///
     /// # Panics
     /// If a view is too short for the shape, or the shape is none that was given to [`SkinnyGemm::new`].

@@ -12,7 +12,7 @@ use half::bf16;
 
 use super::{CudaError, Device, Dispatch, View};
 
-pub use timing::{Timing, time};
+pub use timing::time;
 
 /// Tokens of a page of the cache.
 const PAGE_LEN: usize = 32;

@@ -7,7 +7,7 @@ use super::{Buffer, CudaError, Device, Dispatch, Plain, View};
 
 mod timing;
 
-pub use timing::{Timing, time};
+pub use timing::time;
 
 /// The most alternatives that are reported per token.
 pub const MAX_LOGPROBS: usize = 20;

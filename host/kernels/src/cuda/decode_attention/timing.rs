@@ -3,29 +3,7 @@
 use half::bf16;
 
 use super::{DecodeAttention, DecodeBatch, PAGE_LEN, QkNorm, chunks_bucket};
-use crate::cuda::{CudaError, Device};
-
-/// A measured launch.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// What was launched.
-    pub op: &'static str,
-    /// Rows.
-    pub m: usize,
-    /// Tokens of each row's sequence, on average.
-    pub ctx: usize,
-    /// Microseconds a launch, the median of several graphs.
-    pub us: f64,
-    /// What had to be read: keys and values.
-    pub bytes: u64,
-}
-
-impl Timing {
-    /// Gigabytes a second.
-    pub fn gb_per_s(&self) -> f64 {
-        self.bytes as f64 / self.us / 1e3
-    }
-}
+use crate::cuda::{CudaError, Device, Timing, Work};
 
 /// Rows and tokens of each.
 const CASES: [(usize, usize); 18] = [
@@ -78,7 +56,7 @@ pub fn measure(
     }
     let op = DecodeAttention::new(device, MIXED.len(), num_heads, num_kv_heads, head_len)?;
     timings.push(Timing {
-        op: "decode attention, mixed lengths",
+        op: "decode attention, mixed lengths".to_owned(),
         ..measure_lengths(device, &op, &MIXED)?
     });
     Ok(timings)
@@ -154,10 +132,9 @@ fn measure_lengths(
     }
     times.sort_by(f64::total_cmp);
     Ok(Timing {
-        op: "decode attention",
-        m,
-        ctx: tokens / m,
+        op: "decode attention".to_owned(),
+        shape: format!("{m} rows, context {}", tokens / m),
         us: times[REPEATS / 2],
-        bytes: (tokens * 2 * op.num_kv_heads * op.head_len * size_of::<bf16>()) as u64,
+        work: Work::Bytes(tokens * 2 * op.num_kv_heads * op.head_len * size_of::<bf16>()),
     })
 }

@@ -3,8 +3,8 @@
 
 use half::bf16;
 
-use super::{Epilogue, MAX_ROWS, Plan, RowScale, SkinnyGemm, Weight};
-use crate::cuda::{Buffer, CudaError, Device};
+use super::{Epilogue, MAX_ROWS, RowScale, SkinnyGemm, Weight};
+use crate::cuda::{Buffer, CudaError, Device, Timing, Work, elementwise::noise};
 
 const HIDDEN: usize = 2560;
 const ATTENTION: usize = 4096;
@@ -15,7 +15,7 @@ const NUM_REPLAYS: usize = 9;
 
 /// A product of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+enum Op {
     /// Queries, keys and values.
     Qkv,
     /// Attention's output.
@@ -30,10 +30,10 @@ pub enum Op {
 
 impl Op {
     /// In the order of a step.
-    pub const ALL: [Self; 5] = [Self::Qkv, Self::O, Self::GateUp, Self::Down, Self::Head];
+    const ALL: [Self; 5] = [Self::Qkv, Self::O, Self::GateUp, Self::Down, Self::Head];
 
     /// The weight's N and K.
-    pub fn shape(self) -> (usize, usize) {
+    fn shape(self) -> (usize, usize) {
         match self {
             Self::Qkv => (6144, HIDDEN),
             Self::O => (HIDDEN, ATTENTION),
@@ -44,7 +44,7 @@ impl Op {
     }
 
     /// For tables.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Qkv => "qkv",
             Self::O => "o",
@@ -55,57 +55,32 @@ impl Op {
     }
 }
 
-/// One measurement.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// The product's name, or `step`: 36 layers and the head.
-    pub op: &'static str,
-    /// Rows of x.
-    pub m: usize,
-    /// Outputs; none of a step.
-    pub n: usize,
-    /// Inputs; none of a step.
-    pub k: usize,
-    /// Microseconds of one.
-    pub us: f32,
-    /// Bytes of weights that one reads.
-    pub bytes: usize,
-}
-
-/// Times every product and the whole step for each number of rows in `rows`.
-pub fn measure(device: &Device, rows: &[usize]) -> Result<Vec<Row>, CudaError> {
-    let bench = Bench::new(device, super::num_splits)?;
-    let mut table = Vec::new();
+/// Times every product and the products of a whole step for each number of rows in `rows`.
+pub fn measure(device: &Device, rows: &[usize]) -> Result<Vec<Timing>, CudaError> {
+    let bench = Bench::new(device)?;
+    let mut timings = Vec::new();
     for &m in rows {
-        let plan = |op: Op| {
-            let (n, k) = op.shape();
-            Plan::of(device.into(), m, n, k)
-        };
         for op in Op::ALL {
             let (n, k) = op.shape();
-            table.push(Row {
-                op: op.name(),
-                m,
-                n,
-                k,
-                us: bench.time(device, op, m, plan(op))?,
-                bytes: n * k * 2,
+            timings.push(Timing {
+                op: format!("skinny product, {}", op.name()),
+                shape: format!("{m} rows by {n} x {k}"),
+                us: f64::from(bench.time(device, op, m)?),
+                work: Work::Bytes(n * k * 2),
             });
         }
-        table.push(Row {
-            op: "step",
-            m,
-            n: 0,
-            k: 0,
-            us: bench.time_step(device, m, plan)?,
-            bytes: Bench::step_bytes(),
+        timings.push(Timing {
+            op: "skinny products of a step".to_owned(),
+            shape: format!("{m} rows, {NUM_LAYERS} layers and the head"),
+            us: f64::from(bench.time_step(device, m)?),
+            work: Work::Bytes(Bench::step_bytes()),
         });
     }
-    Ok(table)
+    Ok(timings)
 }
 
 /// Weights, inputs and outputs of a step, 9 GB.
-pub struct Bench {
+struct Bench {
     gemm: SkinnyGemm,
     /// In the order of [`Op::ALL`].
     weights: [Vec<Buffer<bf16>>; 5],
@@ -119,20 +94,14 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Random weights. `splits` as [`super::num_splits`], or the most that plans will have.
-    pub fn new(device: &Device, splits: impl Fn(usize, usize) -> usize) -> Result<Self, CudaError> {
+    fn new(device: &Device) -> Result<Self, CudaError> {
         let shapes = Op::ALL.map(Op::shape);
-        let largest = shapes.iter().map(|(n, k)| n * k).max().unwrap_or(0);
-        let mut state = 1_u64;
         // Zeros would be faster than numbers: they draw less power.
-        let numbers: Vec<bf16> = (0..largest + 64 * 1024)
-            .map(|_| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                bf16::from_f32((state >> 40) as f32 / 16_777_216.0 * 0.1 - 0.05)
-            })
-            .collect();
+        let random = |what: &'static str, len: usize, seed: usize| {
+            let buffer = device.zeros(what, len)?;
+            noise(device, buffer.view(), seed as u64, 0.1)?;
+            Ok::<_, CudaError>(buffer)
+        };
         let mut weights: [Vec<Buffer<bf16>>; 5] = Default::default();
         for (op, weights) in Op::ALL.iter().zip(&mut weights) {
             let (n, k) = op.shape();
@@ -142,30 +111,28 @@ impl Bench {
                 NUM_LAYERS
             };
             for copy in 0..copies {
-                let start = copy * 1024;
-                weights.push(device.upload("weights", &numbers[start..start + n * k])?);
+                weights.push(random("weights", n * k, copy)?);
             }
         }
-        let take = |len: usize| device.upload("activations", &numbers[..len]);
         Ok(Self {
-            gemm: SkinnyGemm::with_splits(device, &shapes, |&(n, k)| splits(n, k))?,
+            gemm: SkinnyGemm::new(device, &shapes)?,
             weights,
-            attention: take(MAX_ROWS * ATTENTION)?,
-            x: take(MAX_ROWS * HIDDEN)?,
-            wide: take(MAX_ROWS * 2 * FORWARD)?,
+            attention: random("activations", MAX_ROWS * ATTENTION, 1)?,
+            x: random("activations", MAX_ROWS * HIDDEN, 2)?,
+            wide: random("activations", MAX_ROWS * 2 * FORWARD, 3)?,
             residual: device.zeros("residual", MAX_ROWS * HIDDEN)?,
             sums: device.upload("sums of squares", &vec![1.0; MAX_ROWS * HIDDEN / 16])?,
-            norm_weight: take(HIDDEN)?,
+            norm_weight: random("a norm", HIDDEN, 4)?,
             logits: device.zeros("logits", MAX_ROWS * Op::Head.shape().0)?,
         })
     }
 
     /// Microseconds of one product.
-    pub fn time(&self, device: &Device, op: Op, m: usize, plan: Plan) -> Result<f32, CudaError> {
+    fn time(&self, device: &Device, op: Op, m: usize) -> Result<f32, CudaError> {
         let weights = &self.weights[op as usize];
         let total = self.replay(device, || {
             for layer in 0..weights.len() {
-                self.launch(device, op, layer, m, plan)?;
+                self.launch(device, op, layer, m)?;
             }
             Ok(())
         })?;
@@ -173,36 +140,24 @@ impl Bench {
     }
 
     /// Microseconds of 36 layers and the head.
-    pub fn time_step(
-        &self,
-        device: &Device,
-        m: usize,
-        plan: impl Fn(Op) -> Plan,
-    ) -> Result<f32, CudaError> {
+    fn time_step(&self, device: &Device, m: usize) -> Result<f32, CudaError> {
         self.replay(device, || {
             for layer in 0..NUM_LAYERS {
                 for op in &Op::ALL[..4] {
-                    self.launch(device, *op, layer, m, plan(*op))?;
+                    self.launch(device, *op, layer, m)?;
                 }
             }
-            self.launch(device, Op::Head, 0, m, plan(Op::Head))
+            self.launch(device, Op::Head, 0, m)
         })
     }
 
     /// Bytes of weights that [`Bench::time_step`] reads.
-    pub fn step_bytes() -> usize {
+    fn step_bytes() -> usize {
         let bytes = |op: &Op| op.shape().0 * op.shape().1 * 2;
         Op::ALL[..4].iter().map(bytes).sum::<usize>() * NUM_LAYERS + bytes(&Op::Head)
     }
 
-    fn launch(
-        &self,
-        device: &Device,
-        op: Op,
-        layer: usize,
-        m: usize,
-        plan: Plan,
-    ) -> Result<(), CudaError> {
+    fn launch(&self, device: &Device, op: Op, layer: usize, m: usize) -> Result<(), CudaError> {
         let (num_rows, num_cols) = op.shape();
         let weight = Weight {
             view: self.weights[op as usize][layer].view(),
@@ -229,7 +184,7 @@ impl Bench {
             Op::Head => (&self.x, scale, Epilogue::Logits { out: logits }),
         };
         self.gemm
-            .launch_as(plan, device, &weight, x.view(), m, scale, epilogue)
+            .launch(device, &weight, x.view(), m, scale, epilogue)
     }
 
     /// The median of some replays, in microseconds.

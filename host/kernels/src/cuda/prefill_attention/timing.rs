@@ -3,7 +3,7 @@
 use half::bf16;
 
 use super::{Heads, PAGE_LEN, Sequences, Version, prefill_attention_by, tiles};
-use crate::cuda::{CudaError, Device};
+use crate::cuda::{CudaError, Device, Timing, Work};
 
 const HEADS: Heads = Heads {
     num_heads: 32,
@@ -24,23 +24,6 @@ const CASES: &[(usize, usize, usize)] = &[
 /// Caches that take turns, as a model's layers do.
 const LAYERS: usize = 4;
 const REPEATS: usize = 5;
-
-/// One measured shape.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// The kernel.
-    pub op: String,
-    /// Sequences.
-    pub num_sequences: usize,
-    /// New tokens of each.
-    pub q_len: usize,
-    /// Tokens of each, with those before.
-    pub kv_len: usize,
-    /// Time of one launch, which is one layer.
-    pub us: f64,
-    /// Multiplications and additions of what is not masked.
-    pub flop: f64,
-}
 
 /// Times all kernels that the device has: the median of several replays of a graph of launches.
 pub fn time(device: &Device) -> Result<Vec<Timing>, CudaError> {
@@ -134,12 +117,10 @@ fn time_one(
     }
     times.sort_by(f64::total_cmp);
     Ok(Timing {
-        op: format!("prefill_attention {version:?}"),
-        num_sequences,
-        q_len,
-        kv_len,
+        op: format!("prefill attention, {version:?}"),
+        shape: format!("{num_sequences} x {q_len} of {kv_len} tokens"),
         us: times[REPEATS / 2],
-        flop,
+        work: Work::Flop(flop),
     })
 }
 

@@ -1,26 +1,13 @@
 //! How long choosing takes, in Qwen3's vocabulary.
 
 use super::{SampleInputs, SampleRow, Sampler};
-use crate::cuda::{Buffer, CudaError, Device, View};
+use crate::cuda::{Buffer, CudaError, Device, Timing, View, Work};
 
 const VOCAB_LEN: usize = 151_936;
 /// Rows of logits, 156 MB: no launch finds those of the launch before it.
 const NUM_LOGITS_ROWS: usize = 256;
 const NUM_LAUNCHES: usize = 32;
 const NUM_REPEATS: usize = 15;
-
-/// One measurement.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// What was chosen by.
-    pub op: &'static str,
-    /// Rows a launch.
-    pub rows: usize,
-    /// Microseconds a launch, the median of graph replays.
-    pub us: f64,
-    /// Bytes that have to be read: the logits, once.
-    pub bytes: usize,
-}
 
 /// Times what requests often ask for, at 1 to 128 rows.
 pub fn time(device: &Device) -> Result<Vec<Timing>, CudaError> {
@@ -32,10 +19,10 @@ pub fn time(device: &Device) -> Result<Vec<Timing>, CudaError> {
         for rows in [1, 16, 64, 128] {
             let us = time_one(device, &sampler, logits.view(), mask.view(), settings, rows)?;
             timings.push(Timing {
-                op,
-                rows,
+                op: format!("sampling, {op}"),
+                shape: format!("{rows} rows"),
                 us,
-                bytes: rows * VOCAB_LEN * size_of::<f32>(),
+                work: Work::Bytes(rows * VOCAB_LEN * size_of::<f32>()),
             });
         }
     }
