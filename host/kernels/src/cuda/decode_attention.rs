@@ -59,6 +59,11 @@ pub struct DecodeAttention {
     head_len: usize,
 }
 
+/// Floats that the parts of one sequence and key/value head leave: outputs, maximum and sum of each query head.
+fn partials_of(group: usize, head_len: usize) -> usize {
+    MAX_CHUNKS * (group * (head_len + 2)).next_multiple_of(32)
+}
+
 /// The sequences of a step. Everything here was written before the step's graph begins.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeBatch<'a> {
@@ -136,7 +141,7 @@ impl DecodeAttention {
             kernel,
             partials: device.zeros(
                 "attention over splits of long sequences",
-                sets * MAX_CHUNKS * (group * (head_len + 2)).next_multiple_of(32),
+                sets * partials_of(group, head_len),
             )?,
             counters: device.zeros("attention's counters", sets)?,
             max_rows,
@@ -144,6 +149,16 @@ impl DecodeAttention {
             num_kv_heads,
             head_len,
         })
+    }
+
+    /// Bytes on the device that [`DecodeAttention::new`] takes.
+    pub fn byte_len(
+        max_rows: usize,
+        num_heads: usize,
+        num_kv_heads: usize,
+        head_len: usize,
+    ) -> usize {
+        4 * max_rows * num_kv_heads * (partials_of(num_heads / num_kv_heads, head_len) + 1)
     }
 
     /// Numbers in a page of one layer's cache: `[K|V][kv head][PAGE_LEN][head length]`.

@@ -109,7 +109,13 @@ pub(super) fn padded_len(num_tokens: usize) -> usize {
 /// Bytes of activations and tables: what a device needs besides weights and cache.
 pub(super) fn scratch_bytes(config: &ModelConfig, capacity: Capacity) -> u64 {
     let rope = (capacity.num_positions * config.head_len * size_of::<f32>()) as u64;
-    ScratchLens::new(config, capacity).byte_len() + rope + LtMatmul::byte_len() as u64
+    let attention = DecodeAttention::byte_len(
+        capacity.num_rows,
+        config.num_heads,
+        config.num_kv_heads,
+        config.head_len,
+    );
+    ScratchLens::new(config, capacity).byte_len() + rope + (attention + LtMatmul::byte_len()) as u64
 }
 
 /// Outputs and inputs of the matrices.
