@@ -1,26 +1,27 @@
 // Skinny matrix product for up to 64 tokens; for few, gemm_stream is faster. See gemm.cuh for
 // the operands and the order of summation.
 //
-// Names: gemm_tile_<tokens>_<tiles a warp>_<token groups>. Threads: 64 x warps, in two halves: one walks the even shares of K, the other
-// the odd ones, and each has its own ring and barrier, so that one half computes while the other waits. A warp owns `tiles a warp` tiles
-// and one group of the tokens; the block BT = warps / groups x tiles. Grid: (ceil(N/16 / BT), splits).
-// Shared memory, two times: stages x (x: tokens x 128 bytes | W: BT x 2 KB), used again for the sums: 2 x tokens x (BT*16 + 4) floats. The
-// launcher gives the larger.
-// Splits meet in global memory: partials and a counter, the last to arrive adds. (A cluster that meets in shared memory instead was no
-// faster on an H100.)
-// Two accumulators a warp: of the share, and the sum of the shares before it.
-// Limits: K a multiple of 64, N of 16, at most MAX_WARPS warps a half.
+// Names: gemm_tile_<tokens>_<tiles a warp>_<token groups>. Threads: 64 x warps, in two halves: one walks the even shares of K,
+// the other the odd ones, and each has its own ring and barrier, so that one half computes while the other waits. A warp owns
+// `tiles a warp` tiles and one group of the tokens; the block BT = warps / groups x tiles. Grid: (ceil(N/16 / BT), splits).
+// Shared memory, two times: stages x (x: tokens x 128 bytes | W: BT x 2 KB), used again for the sums: 2 x tokens x (BT*16 + 4)
+// floats. The launcher gives the larger. Splits meet in global memory: partials and a counter, the last to arrive adds. (A
+// cluster that meets in shared memory instead was no faster on an H100.) Two accumulators a warp: of the share, and the sum of
+// the shares before it. Limits: K a multiple of 64, N of 16, at most MAX_WARPS warps a half.
 #include "gemm.cuh"
 
-template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(const GemmArgs& a) {
+template <int MT, int RT, int TG>
+__device__ __forceinline__ void gemm_tile(const GemmArgs& a) {
     constexpr int NT = MT / 8 / TG, FETCHED = (RT + TG - 1) / TG;  // of a warp: token columns / 8, tiles that it fetches at most
     extern __shared__ __align__(128) unsigned char smem[];
     __shared__ float scale[MT];
     __shared__ int is_last;
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, warps = blockDim.x / 64;
     const int half = threadIdx.x >= blockDim.x / 2, warp = (threadIdx.x >> 5) - half * warps;
-    const int block_tiles = warps / TG * RT, tiles = a.n / 16, tile0 = blockIdx.x * block_tiles, split = blockIdx.y, splits = a.splits, stages = a.stages;
-    const int chunks = a.k / 64, c0 = (int)((long long)chunks * split / splits), nc = (int)((long long)chunks * (split + 1) / splits) - c0;
+    const int block_tiles = warps / TG * RT, tiles = a.n / 16, tile0 = blockIdx.x * block_tiles, split = blockIdx.y,
+              splits = a.splits, stages = a.stages;
+    const int chunks = a.k / 64, c0 = (int)((long long)chunks * split / splits),
+              nc = (int)((long long)chunks * (split + 1) / splits) - c0;
     const int count = (nc + 1 - half) / 2;  // chunks of this half
     // Share after share, each in steps of 8 chunks.
     auto next = [&](int c) { return c + 8 < nc ? c + 8 : (c & 7) + 2; };
@@ -34,7 +35,8 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
     const char* w_from[FETCHED];
 #pragma unroll
     for (int r = 0; r < FETCHED; r++)  // past the end: the last tile again, never stored
-        w_from[r] = (const char*)a.w + (size_t)(min(tile0 + warp + r * warps, tiles - 1) * tr.rows + row4) * row_bytes + at_in_row;
+        w_from[r] =
+            (const char*)a.w + (size_t)(min(tile0 + warp + r * warps, tiles - 1) * tr.rows + row4) * row_bytes + at_in_row;
     const char* x_from = (const char*)a.x + (size_t)(warp * 4 + row4) * row_bytes + at_in_row;
 
     auto load_w = [&](int slot, int c) {
@@ -46,7 +48,8 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
     auto load_x = [&](int slot, int c) {
         const u32 place = ring + slot * stage_bytes;
         const char* p = x_from + c * 128;
-        for (int q = warp; q * 4 < a.m; q += warps, p += warps * tr.quad)  // four tokens; columns >= M stay as they are, never stored
+        for (int q = warp; q * 4 < a.m;
+             q += warps, p += warps * tr.quad)  // four tokens; columns >= M stay as they are, never stored
             if (q * 4 + row4 < a.m) cp16(copy_to(place, lane, q), p);
     };
 
@@ -77,11 +80,16 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
     int slot = 0;
     c = half;
     for (int done = 0; done < count; done++) {
-        if (stages == 2) cp_wait<0>();
-        else if (stages == 3) cp_wait<1>();
-        else if (stages == 4) cp_wait<2>();
-        else if (stages == 5) cp_wait<3>();
-        else cp_wait<4>();
+        if (stages == 2)
+            cp_wait<0>();
+        else if (stages == 3)
+            cp_wait<1>();
+        else if (stages == 4)
+            cp_wait<2>();
+        else if (stages == 5)
+            cp_wait<3>();
+        else
+            cp_wait<4>();
         bar_sync(1 + half, warps * 32);  // all parts of x are there, and the slot of the last round has been read
         if (done + stages - 1 < count) {
             const int refill = slot ? slot - 1 : stages - 1;
@@ -139,7 +147,7 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
             for (int i = 0; i < 4; i++) mine[(n * 8 + 2 * t + (i & 1)) * row_stride + r * 16 + g + (i >> 1) * 8] = sum[r][n][i];
     __syncthreads();
     auto tile_at = [&](int i) { return tile0 + i; };
-    auto totals = [&](const Quarter (&q)[2], float4 (&v)[2]) {
+    auto totals = [&](const Quarter(&q)[2], float4(&v)[2]) {
 #pragma unroll
         for (int j = 0; j < 2; j++) {
             const float* p = sums + q[j].m * row_stride + q[j].i * 16 + q[j].quarter * 4;
@@ -150,7 +158,7 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
         finish<2>(a, scale, num_tiles, threadIdx.x, blockDim.x, tile_at, totals);
         return;
     }
-    deal<2>(num_tiles, a.m, 2, threadIdx.x, blockDim.x, [&](const Quarter (&q)[2], int num) {
+    deal<2>(num_tiles, a.m, 2, threadIdx.x, blockDim.x, [&](const Quarter(&q)[2], int num) {
         float4 v[2];
         totals(q, v);
 #pragma unroll
@@ -166,12 +174,14 @@ template <int MT, int RT, int TG> __device__ __forceinline__ void gemm_tile(cons
     __syncthreads();
     if (!is_last) return;
     __threadfence();
-    finish<2>(a, scale, num_tiles, threadIdx.x, blockDim.x, tile_at, [&](const Quarter (&q)[2], float4 (&v)[2]) { sum_partials(a, q, tile_at, v); });
+    finish<2>(a, scale, num_tiles, threadIdx.x, blockDim.x, tile_at,
+              [&](const Quarter(&q)[2], float4(&v)[2]) { sum_partials(a, q, tile_at, v); });
 }
 
 // Bounds that leave room for the accumulators: MAX_WARPS warps a half.
 #define TILE(TOKENS, TILES, GROUPS, MAX_WARPS, BLOCKS) \
-    extern "C" __global__ void __launch_bounds__(MAX_WARPS * 64, BLOCKS) gemm_tile_##TOKENS##_##TILES##_##GROUPS(const GemmArgs a) { \
+    extern "C" __global__ void __launch_bounds__(MAX_WARPS * 64, BLOCKS) \
+        gemm_tile_##TOKENS##_##TILES##_##GROUPS(const GemmArgs a) { \
         gemm_tile<TOKENS, TILES, GROUPS>(a); \
     }
 TILE(16, 1, 1, 5, 2)

@@ -135,7 +135,10 @@ impl DecodeAttention {
                 shapes.join(", ")
             )));
         }
-        let kernel = device.kernel(&format!("decode_attention_{head_len}_{group}"))?;
+        let kernel = device.kernel(
+            "decode_attention",
+            &format!("decode_attention_{head_len}_{group}"),
+        )?;
         let sets = max_rows * num_kv_heads;
         Ok(Self {
             kernel,

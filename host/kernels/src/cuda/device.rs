@@ -26,7 +26,8 @@ const OLDEST_DRIVER: i32 = 13_000;
 pub struct Device {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    modules: Vec<Arc<CudaModule>>,
+    /// By their file's name.
+    modules: HashMap<&'static str, Arc<CudaModule>>,
     kernels: Mutex<HashMap<String, Kernel>>,
     compute_capability: (u32, u32),
     num_sms: u32,
@@ -144,8 +145,8 @@ impl Device {
         Ok((free as u64, total as u64))
     }
 
-    /// The kernel with this name. Its blocks may use all dynamic shared memory that the card has.
-    pub fn kernel(&self, name: &str) -> Result<Kernel, CudaError> {
+    /// The kernel of this name in `cuda/{module}.cu`. Its blocks may use all dynamic shared memory that the card has.
+    pub fn kernel(&self, module: &str, name: &str) -> Result<Kernel, CudaError> {
         let mut kernels = self
             .kernels
             .lock()
@@ -153,11 +154,13 @@ impl Device {
         if let Some(kernel) = kernels.get(name) {
             return Ok(kernel.clone());
         }
+        let unknown = || CudaError::UnknownKernel(format!("{name} in {module}.cu"));
         let function = self
             .modules
-            .iter()
-            .find_map(|module| module.load_function(name).ok());
-        let function = function.ok_or_else(|| CudaError::UnknownKernel(name.to_owned()))?;
+            .get(module)
+            .ok_or_else(unknown)?
+            .load_function(name)
+            .map_err(|_| unknown())?;
         use sys::CUfunction_attribute_enum as Attribute;
         let fixed = function.get_attribute(Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?;
         let most = self.max_shared_bytes as i32 - fixed;
@@ -429,7 +432,7 @@ fn driver_version() -> Result<i32, CudaError> {
 fn load_modules(
     context: &Arc<CudaContext>,
     compute_capability: (u32, u32),
-) -> Result<Vec<Arc<CudaModule>>, CudaError> {
+) -> Result<HashMap<&'static str, Arc<CudaModule>>, CudaError> {
     let source = KernelSource::of_this_process();
     let fitting = MODULES
         .iter()
@@ -440,7 +443,7 @@ fn load_modules(
                 Some(image) if source == KernelSource::BuiltIn => image.to_vec(),
                 _ => nvrtc::compile(module, compute_capability)?,
             };
-            Ok(context.load_module(Ptx::from_binary(image))?)
+            Ok((module.name, context.load_module(Ptx::from_binary(image))?))
         })
         .collect()
 }

@@ -104,7 +104,7 @@ pub fn embed(
     // SAFETY: the layout is `EmbedArgs` of elementwise.cu; the lengths were checked.
     unsafe {
         device.launch(
-            &device.kernel("embed")?,
+            &device.kernel("elementwise", "embed")?,
             overlapping([rows as u32, 1, 1]),
             &args,
         )
@@ -151,7 +151,7 @@ pub fn rms_norm(
     // SAFETY: the layout is `RmsNormArgs` of elementwise.cu; the lengths were checked, and `rows` are the caller's own row numbers.
     unsafe {
         device.launch(
-            &device.kernel("rms_norm")?,
+            &device.kernel("elementwise", "rms_norm")?,
             overlapping([num_rows as u32, 1, 1]),
             &args,
         )
@@ -189,7 +189,7 @@ pub fn silu_mul(
     // SAFETY: the layout is `SiluMulArgs` of elementwise.cu; the lengths were checked.
     unsafe {
         device.launch(
-            &device.kernel("silu_mul")?,
+            &device.kernel("elementwise", "silu_mul")?,
             overlapping(grid_over(num_rows * ffn, 8)),
             &args,
         )
@@ -273,8 +273,8 @@ pub fn qk_norm_rope(
         "shapes of heads"
     );
     let kernel = match heads.head_len {
-        64 => device.kernel("qk_norm_rope_64")?,
-        128 => device.kernel("qk_norm_rope_128")?,
+        64 => device.kernel("elementwise", "qk_norm_rope_64")?,
+        128 => device.kernel("elementwise", "qk_norm_rope_128")?,
         other => panic!("heads of {other} numbers were refused when the model was opened"),
     };
     let args = QkNormRopeArgs {
@@ -324,7 +324,13 @@ pub fn rope_table(
         ..overlapping(grid_over(table.len() / 2, 1))
     };
     // SAFETY: the layout is `RopeTableArgs` of elementwise.cu; the lengths were checked.
-    unsafe { device.launch(&device.kernel("rope_table")?, dispatch, &args) }
+    unsafe {
+        device.launch(
+            &device.kernel("elementwise", "rope_table")?,
+            dispatch,
+            &args,
+        )
+    }
 }
 
 #[repr(C)]
@@ -350,7 +356,7 @@ pub fn noise(device: &Device, out: View<'_, bf16>, seed: u64, width: f32) -> Res
         ..overlapping(grid_over(out.len(), 4))
     };
     // SAFETY: the layout is `NoiseArgs` of elementwise.cu; it writes `len` numbers.
-    unsafe { device.launch(&device.kernel("noise")?, dispatch, &args) }
+    unsafe { device.launch(&device.kernel("elementwise", "noise")?, dispatch, &args) }
 }
 
 #[repr(C)]
@@ -381,7 +387,7 @@ pub fn read_bandwidth(device: &Device) -> Result<f64, CudaError> {
         shared_bytes: 0,
         overlaps: false,
     };
-    let kernel = device.kernel("read_all")?;
+    let kernel = device.kernel("elementwise", "read_all")?;
     let mut times = Vec::new();
     for _ in 0..12 {
         let begin = device.timed_event()?;

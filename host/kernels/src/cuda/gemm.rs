@@ -347,15 +347,16 @@ impl Plan {
         }
     }
 
-    fn kernel(&self) -> String {
+    /// Its file and name.
+    fn kernel(&self) -> (&'static str, String) {
         match self.tiling {
-            Tiling::Stream { stages, .. } => format!("gemm_stream_{stages}"),
+            Tiling::Stream { stages, .. } => ("gemm_stream", format!("gemm_stream_{stages}")),
             Tiling::Tile {
                 tokens,
                 tiles,
                 groups,
                 ..
-            } => format!("gemm_tile_{tokens}_{tiles}_{groups}"),
+            } => ("gemm_tile", format!("gemm_tile_{tokens}_{tiles}_{groups}")),
         }
     }
 
@@ -610,7 +611,8 @@ impl SkinnyGemm {
             inv_k: 1.0 / k as f32,
             eps: scale.map_or(0.0, |scale| scale.eps),
         };
-        let kernel = device.kernel(&plan.kernel())?;
+        let (module, name) = plan.kernel();
+        let kernel = device.kernel(module, &name)?;
         let dispatch = plan.dispatch(card, m, n, k);
         // SAFETY: `GemmArgs` is laid out as in gemm.cuh; the views' lengths, the alignment, the workspace and the shared memory were
         // checked above against what the kernel touches for this shape and plan.

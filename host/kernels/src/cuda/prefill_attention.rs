@@ -230,7 +230,10 @@ pub fn prefill_attention_by(
     let grid = [num_blocks as u32, 1, 1];
     match version {
         Version::Mma => {
-            let kernel = device.kernel(&format!("prefill_attention_{head_len}"))?;
+            let kernel = device.kernel(
+                "prefill_attention",
+                &format!("prefill_attention_{head_len}"),
+            )?;
             let dispatch = Dispatch {
                 grid,
                 threads: 256,
@@ -246,7 +249,7 @@ pub fn prefill_attention_by(
                 cache.len() / head_len <= i32::MAX as usize,
                 "rows of the cache are counted in 32 bits"
             );
-            let kernel = device.kernel("prefill_attention_wgmma")?;
+            let kernel = device.kernel("prefill_attention_sm90a", "prefill_attention_wgmma")?;
             let dispatch = Dispatch {
                 grid: [grid[0].min(device.num_sms()), 1, 1],
                 threads: 384,

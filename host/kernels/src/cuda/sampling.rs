@@ -340,8 +340,12 @@ impl Sampler {
         // SAFETY: the structs mirror each other; our own buffers hold `max_rows` rows and `max_slots` slots; what rows say of
         // slots, logits and side arrays is checked against the lengths given here, and tokens against the vocabulary.
         unsafe {
-            device.launch(&device.kernel("sampling_scan")?, scan, &args)?;
-            device.launch(&device.kernel("sampling_choose")?, choose, &args)
+            device.launch(&device.kernel("sampling", "sampling_scan")?, scan, &args)?;
+            device.launch(
+                &device.kernel("sampling", "sampling_choose")?,
+                choose,
+                &args,
+            )
         }
     }
 
@@ -378,7 +382,13 @@ impl Sampler {
             overlaps: true,
         };
         // SAFETY: the structs mirror each other, the lengths are the views' own, and tokens are checked against the vocabulary.
-        unsafe { device.launch(&device.kernel("sampling_count")?, dispatch, &args) }
+        unsafe {
+            device.launch(
+                &device.kernel("sampling", "sampling_count")?,
+                dispatch,
+                &args,
+            )
+        }
     }
 
     /// The token that each slot chose last; -1 is never there. Prefill and admission may write it.
