@@ -101,8 +101,7 @@ impl ScratchLens {
 pub(super) fn padded_len(num_tokens: usize) -> usize {
     match num_tokens {
         0..=128 => num_tokens.next_multiple_of(16),
-        129..=1024 => num_tokens.next_multiple_of(64),
-        _ => num_tokens.next_multiple_of(256),
+        _ => num_tokens.next_multiple_of(64),
     }
 }
 
