@@ -119,22 +119,8 @@ impl DecodeAttention {
         num_kv_heads: usize,
         head_len: usize,
     ) -> Result<Self, CudaError> {
-        let group = if num_kv_heads > 0 && num_heads.is_multiple_of(num_kv_heads) {
-            num_heads / num_kv_heads
-        } else {
-            0
-        };
-        if !SHAPES.contains(&(head_len, group)) {
-            let shapes: Vec<String> = SHAPES
-                .iter()
-                .map(|(len, group)| format!("{len} with {group}"))
-                .collect();
-            return Err(CudaError::Unsupported(format!(
-                "attention with {num_heads} query heads and {num_kv_heads} key/value heads of length {head_len}; there are head \
-                 lengths with query heads for each key/value head: {}",
-                shapes.join(", ")
-            )));
-        }
+        let group =
+            Self::group(num_heads, num_kv_heads, head_len).map_err(CudaError::Unsupported)?;
         let kernel = device.kernel(
             "decode_attention",
             &format!("decode_attention_{head_len}_{group}"),
@@ -152,6 +138,23 @@ impl DecodeAttention {
             num_kv_heads,
             head_len,
         })
+    }
+
+    /// Query heads of a key/value head, if there is a kernel for such heads; else what there is instead.
+    pub fn group(num_heads: usize, num_kv_heads: usize, head_len: usize) -> Result<usize, String> {
+        let group = num_heads.checked_div(num_kv_heads).unwrap_or(0);
+        if group * num_kv_heads == num_heads && SHAPES.contains(&(head_len, group)) {
+            return Ok(group);
+        }
+        let shapes: Vec<_> = SHAPES
+            .iter()
+            .map(|(len, group)| format!("{len} with {group}"))
+            .collect();
+        Err(format!(
+            "attention with {num_heads} query heads and {num_kv_heads} key/value heads of length {head_len}; there are head lengths \
+             with query heads for each key/value head: {}",
+            shapes.join(", ")
+        ))
     }
 
     /// Bytes on the device that [`DecodeAttention::new`] takes.

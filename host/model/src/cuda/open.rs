@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use engine::runner::RunnerLimits;
 use half::bf16;
-use kernels::cuda::{CudaError, Device, KernelSource, PAGE_LEN};
+use kernels::cuda::{CudaError, Device, KernelSource, PAGE_LEN, decode_attention::DecodeAttention};
 
 use super::{
     forward::{Capacity, Forward},
@@ -236,12 +236,8 @@ pub fn check_support(config: &ModelConfig) -> Result<(), OpenError> {
     if config.architecture == Architecture::Qwen2 || biases.qkv || biases.output || biases.mlp {
         return refuse("projections with biases (Qwen2)".to_owned());
     }
-    if ![64, 128].contains(&config.head_len) {
-        return refuse(format!(
-            "heads of {} numbers, only 64 and 128",
-            config.head_len
-        ));
-    }
+    DecodeAttention::group(config.num_heads, config.num_kv_heads, config.head_len)
+        .map_err(OpenError::Unsupported)?;
     if config.rope_frequencies.len() * 2 != config.head_len {
         return refuse("heads that are turned in part".to_owned());
     }
@@ -262,4 +258,48 @@ pub fn check_support(config: &ModelConfig) -> Result<(), OpenError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn support(json: &str) -> Result<(), String> {
+        let config = ModelConfig::from_json(Path::new("config.json"), json).unwrap();
+        check_support(&config).map_err(|error| error.to_string())
+    }
+
+    /// A config of Qwen3's form with these heads and vocabulary.
+    fn qwen3(num_heads: usize, num_kv_heads: usize, head_len: usize, vocab_len: usize) -> String {
+        format!(
+            r#"{{"model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 2,
+            "num_attention_heads": {num_heads}, "num_key_value_heads": {num_kv_heads}, "head_dim": {head_len},
+            "vocab_size": {vocab_len}, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 1000000}}"#
+        )
+    }
+
+    #[test]
+    fn every_dense_qwen3_has_kernels() {
+        for (heads, kv_heads) in [(16, 8), (32, 8), (40, 8), (64, 8)] {
+            assert_eq!(support(&qwen3(heads, kv_heads, 128, 151_936)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_has_no_kernel_is_named_with_a_way_out() {
+        let heads = support(&qwen3(28, 4, 128, 151_936)).unwrap_err();
+        assert!(
+            heads.contains("28 query heads and 4 key/value heads")
+                && heads.contains("--device cpu"),
+            "{heads}"
+        );
+        let vocab = support(&qwen3(32, 8, 128, 151_935)).unwrap_err();
+        assert!(vocab.contains("a vocabulary of 151935 tokens"), "{vocab}");
+        let qwen2 = r#"{"model_type": "qwen2", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 2,
+            "num_attention_heads": 16, "num_key_value_heads": 8, "vocab_size": 151936, "max_position_embeddings": 4096,
+            "rms_norm_eps": 1e-6}"#;
+        assert!(support(qwen2).unwrap_err().contains("biases"));
+    }
 }
