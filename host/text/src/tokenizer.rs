@@ -1,4 +1,5 @@
 mod gguf;
+mod parts;
 mod pieces;
 
 use std::fmt;
@@ -6,6 +7,7 @@ use std::panic;
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use tokenizers::DecoderWrapper;
 
 use self::pieces::{Kind, Pieces};
@@ -33,6 +35,8 @@ pub struct Tokenizer(Arc<Inner>);
 
 struct Inner {
     encoder: tokenizers::Tokenizer,
+    /// Whether a text may be encoded in parts.
+    may_be_cut: bool,
     pieces: Pieces,
     /// Only from GGUF: a `tokenizer.json` says itself what stands around a prompt.
     bos: Option<u32>,
@@ -69,6 +73,7 @@ impl Tokenizer {
         });
         let pieces = Pieces::new(tokens.collect())?;
         Ok(Self(Arc::new(Inner {
+            may_be_cut: parts::may_be_cut(&encoder),
             encoder,
             pieces,
             bos: None,
@@ -83,14 +88,26 @@ impl Tokenizer {
     /// The tokens of a text, and nothing around them. Special tokens written out in it are read as such: a rendered
     /// chat template is encoded with this.
     ///
-    /// Takes about half a second per million bytes: not for an async thread.
+    /// Takes about half a second per million bytes, divided by the cores: not for an async thread.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        self.encode_with(text, false)
+        check_len(text)?;
+        let parts = match self.0.may_be_cut {
+            true => parts::parts(text, rayon::current_num_threads()),
+            false => vec![text],
+        };
+        match parts[..] {
+            [whole] => self.encode_with(whole, false),
+            _ => {
+                let encoded = parts.par_iter().map(|part| self.encode_with(part, false));
+                Ok(encoded.collect::<Result<Vec<_>, _>>()?.concat())
+            }
+        }
     }
 
     /// The tokens of a plain text as a whole prompt: as [`encode`](Self::encode), with the begin token in front where
     /// the model wants one.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, Error> {
+        check_len(text)?;
         let mut tokens = self.encode_with(text, true)?;
         if let Some(bos) = self.0.bos {
             tokens.insert(0, bos);
@@ -99,12 +116,6 @@ impl Tokenizer {
     }
 
     fn encode_with(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, Error> {
-        if text.len() > MAX_TEXT_LEN {
-            return Err(Error::TooLong {
-                len: text.len(),
-                limit: MAX_TEXT_LEN,
-            });
-        }
         let encoding = self.0.encoder.encode_fast(text, add_special_tokens);
         Ok(encoding
             .map_err(|error| Error::Encode(error.to_string()))?
@@ -155,5 +166,15 @@ impl fmt::Debug for Tokenizer {
         f.debug_struct("Tokenizer")
             .field("vocab_len", &self.vocab_len())
             .finish_non_exhaustive()
+    }
+}
+
+fn check_len(text: &str) -> Result<(), Error> {
+    match text.len() {
+        len if len > MAX_TEXT_LEN => Err(Error::TooLong {
+            len,
+            limit: MAX_TEXT_LEN,
+        }),
+        _ => Ok(()),
     }
 }

@@ -178,3 +178,73 @@ fn a_file_that_is_no_byte_level_tokenizer_is_refused() {
         "another decoder"
     );
 }
+
+/// Words, numbers, marks and other alphabets, between which a long text is not cut, and such between which it is.
+const SNIPPETS: [&str; 16] = [
+    "word",
+    "I'll",
+    "don't",
+    "x",
+    "42",
+    "3.14",
+    "naïve",
+    "e\u{301}a",
+    "日本語",
+    "ｆｕｌｌ",
+    "(see",
+    "below)",
+    "a\nb",
+    "tab\there",
+    "<|im_end|>",
+    "--",
+];
+
+#[test]
+fn a_long_text_has_the_tokens_of_its_words() {
+    let mut tokenizers = vec![("file", tokenizer())];
+    tokenizers.extend(
+        ["gpt-2", "smollm", "qwen2", "llama-bpe"]
+            .map(|pre| (pre, Tokenizer::from_gguf(gguf_vocab(pre)).unwrap())),
+    );
+    // A text of 40,000 bytes is encoded in parts; these pieces of it, each from a blank after a letter to the next one, are not.
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        SNIPPETS[(state >> 24) as usize % SNIPPETS.len()]
+    };
+    let text = std::iter::repeat_with(&mut next)
+        .take(8000)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut pieces = vec![String::new()];
+    for (at, character) in text.char_indices() {
+        let is_letter = |character: Option<char>| {
+            character.is_some_and(|character| character.is_ascii_alphabetic())
+        };
+        let is_between = is_letter(text[..at].chars().next_back())
+            && is_letter(text[at + character.len_utf8()..].chars().next());
+        if character == ' ' && is_between {
+            pieces.push(String::new());
+        }
+        pieces.last_mut().unwrap().push(character);
+    }
+    assert!(pieces.len() > 1000);
+    for (name, tokenizer) in tokenizers {
+        let whole = tokenizer.encode(&text).unwrap();
+        let apart: Vec<u32> = pieces
+            .iter()
+            .flat_map(|piece| tokenizer.encode(piece).unwrap())
+            .collect();
+        assert_eq!(whole, apart, "{name}");
+        // A text too short to be cut in parts, cut by hand.
+        for pair in pieces.windows(2) {
+            let together = tokenizer.encode(&pair.concat()).unwrap();
+            let apart = [
+                tokenizer.encode(&pair[0]).unwrap(),
+                tokenizer.encode(&pair[1]).unwrap(),
+            ]
+            .concat();
+            assert_eq!(together, apart, "{name}: {pair:?}");
+        }
+    }
+}
