@@ -6,10 +6,8 @@
 
 use half::bf16;
 use kernels::cuda::{
-    Buffer, CudaError, Device,
-    decode_attention::{
-        DecodeAttention, DecodeBatch, MAX_CHUNKS, PAGE_LEN, QkNorm, chunks, chunks_bucket,
-    },
+    Buffer, CudaError, Device, PAGE_LEN, QkNorms,
+    decode_attention::{DecodeAttention, DecodeBatch, MAX_CHUNKS, chunks, chunks_bucket},
 };
 
 const EPS: f32 = 1e-6;
@@ -264,7 +262,7 @@ impl OnDevice {
     }
 
     fn launch(&self, device: &Device, num_chunks: usize) -> Result<(), CudaError> {
-        let norm = self.norms.as_ref().map(|(q, k)| QkNorm {
+        let norm = self.norms.as_ref().map(|(q, k)| QkNorms {
             q: q.view(),
             k: k.view(),
             eps: EPS,

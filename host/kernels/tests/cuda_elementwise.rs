@@ -2,11 +2,11 @@
 
 use half::bf16;
 use kernels::cuda::{
-    CudaError, Device,
+    CudaError, Device, Heads, QkNorms,
     cublas_lt::{LtMatmul, Output, Rows},
     elementwise::{
-        Heads, NormInput, QkNorms, TokenPlaces, TokenSource, embed, noise, qk_norm_rope, rms_norm,
-        rope_table, silu_mul,
+        NormInput, TokenPlaces, TokenSource, embed, noise, qk_norm_rope, rms_norm, rope_table,
+        silu_mul,
     },
     gemm::Weight,
 };

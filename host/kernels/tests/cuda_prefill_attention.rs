@@ -2,8 +2,8 @@
 
 use half::bf16;
 use kernels::cuda::{
-    Device,
-    prefill_attention::{Heads, Sequences, Version, prefill_attention_by, tiles},
+    Device, Heads,
+    prefill_attention::{Sequences, Version, prefill_attention_by, tiles},
 };
 
 const PAGE_LEN: usize = 32;

@@ -12,6 +12,7 @@ mod load;
 mod memory;
 mod open;
 mod runner;
+mod scratch;
 mod slots;
 mod tune;
 mod weights;

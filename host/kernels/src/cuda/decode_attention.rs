@@ -4,10 +4,8 @@ pub mod timing;
 
 use half::bf16;
 
-use super::{Buffer, CudaError, Device, Dispatch, Kernel, View};
+use super::{Buffer, CudaError, Device, Dispatch, Kernel, PAGE_LEN, QkNorms, View};
 
-/// Tokens a page of the cache holds.
-pub const PAGE_LEN: usize = 32;
 /// The most parts that a sequence is split into.
 pub const MAX_CHUNKS: usize = 16;
 /// Tokens of a chunk of a short sequence.
@@ -79,17 +77,6 @@ pub struct DecodeBatch<'a> {
     pub num_rows: usize,
     /// [`chunks_bucket`] of the longest length, or more. With less, the ends of long sequences are left out.
     pub num_chunks: usize,
-}
-
-/// The norm of queries and keys before their rotation.
-#[derive(Clone, Copy, Debug)]
-pub struct QkNorm<'a> {
-    /// Weights of a query head.
-    pub q: View<'a, bf16>,
-    /// Weights of a key head.
-    pub k: View<'a, bf16>,
-    /// Added to the mean of squares.
-    pub eps: f32,
 }
 
 /// As `DecodeAttentionArgs` in the kernel.
@@ -186,7 +173,7 @@ impl DecodeAttention {
         device: &Device,
         qkv: View<'_, bf16>,
         cache: View<'_, bf16>,
-        norm: Option<QkNorm<'_>>,
+        norm: Option<QkNorms<'_>>,
         batch: &DecodeBatch<'_>,
         out: View<'_, bf16>,
     ) -> Result<(), CudaError> {

@@ -2,10 +2,7 @@
 
 use half::bf16;
 
-use super::{CudaError, Device, Dispatch, View};
-
-/// Columns whose squares are summed together in what the skinny matrix product reads and leaves.
-pub const SUM_COLS: usize = 16;
+use super::{CudaError, Device, Dispatch, Heads, QkNorms, View, gemm::COLUMNS_PER_SUM};
 
 const THREADS: u32 = 256;
 
@@ -76,7 +73,7 @@ pub fn embed(
 ) -> Result<(), CudaError> {
     let rows = tokens.ids.len();
     assert!(
-        hidden.is_multiple_of(SUM_COLS)
+        hidden.is_multiple_of(COLUMNS_PER_SUM)
             && table.len().is_multiple_of(hidden)
             && tokens.slots.len() == rows
             && residual.len() >= rows * hidden,
@@ -86,7 +83,7 @@ pub fn embed(
         assert!(
             next.weight.len() == hidden
                 && next.out.len() >= rows * hidden
-                && next.sums.len() >= rows * hidden / SUM_COLS,
+                && next.sums.len() >= rows * hidden / COLUMNS_PER_SUM,
             "shapes of a norm's input"
         );
     }
@@ -194,40 +191,6 @@ pub fn silu_mul(
             &args,
         )
     }
-}
-
-/// Heads of a layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads {
-    /// Query heads.
-    pub num_heads: usize,
-    /// Key heads, and as many value heads.
-    pub num_kv_heads: usize,
-    /// Numbers in a head: 64 or 128.
-    pub head_len: usize,
-}
-
-impl Heads {
-    /// Query heads of a key head.
-    pub fn group_len(&self) -> usize {
-        self.num_heads / self.num_kv_heads
-    }
-
-    /// Numbers of one token's query, key and value.
-    pub fn qkv_len(&self) -> usize {
-        (self.num_heads + 2 * self.num_kv_heads) * self.head_len
-    }
-}
-
-/// Norms of query and key heads, `[head_len]` each.
-#[derive(Clone, Copy, Debug)]
-pub struct QkNorms<'a> {
-    /// Of queries.
-    pub q: View<'a, bf16>,
-    /// Of keys.
-    pub k: View<'a, bf16>,
-    /// Added to the mean square.
-    pub eps: f32,
 }
 
 #[repr(C)]

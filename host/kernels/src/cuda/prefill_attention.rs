@@ -10,25 +10,12 @@ mod timing;
 use cudarc::driver::sys;
 use half::bf16;
 
-use super::{CudaError, Device, Dispatch, View};
+use super::{CudaError, Device, Dispatch, Heads, PAGE_LEN, View};
 
 pub use timing::time;
 
-/// Tokens of a page of the cache.
-const PAGE_LEN: usize = 32;
 /// Packed rows, which are tokens times the query heads of a kv head, of a q tile.
 const TILE_ROWS: usize = 128;
-
-/// The heads of the model.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads {
-    /// Query heads.
-    pub num_heads: usize,
-    /// Key and value heads, a divisor of `num_heads`.
-    pub num_kv_heads: usize,
-    /// Numbers of a head, 64 or 128.
-    pub head_len: usize,
-}
 
 /// What is computed for whom, on the device. Sequence `s` has rows `q_start[s]..` of the queries, one for each of its last
 /// `q_len[s]` tokens, `kv_len[s]` tokens in the cache, those included, and the pages `pages[page_start[s]]..`.

@@ -2,13 +2,9 @@
 
 use std::fmt;
 
-use kernels::cuda::{PAGE_LEN, gemm::SkinnyGemm, sampling::Sampler};
+use kernels::cuda::{PAGE_LEN, sampling::Sampler};
 
-use super::{
-    forward::{Capacity, scratch_bytes},
-    runner::sampler_rows,
-    weights::Layout,
-};
+use super::{forward::scratch_bytes, runner::sampler_rows, scratch::Capacity, weights::Layout};
 use crate::{config::ModelConfig, error::LoadError};
 
 /// Left alone: the driver's own, the libraries' code, graphs.
@@ -52,9 +48,7 @@ impl MemoryPlan {
     ) -> Result<Self, LoadError> {
         let sampler =
             Sampler::byte_len(sampler_rows(max_num_seqs), config.vocab_len, max_num_seqs) as u64;
-        let shapes = super::forward::product_shapes(config);
-        let scratch =
-            scratch_bytes(config, capacity) + sampler + SkinnyGemm::byte_len(&shapes) as u64;
+        let scratch = scratch_bytes(config, capacity) + sampler;
         let block_bytes = block_bytes(config);
         let mut plan = Self {
             total,

@@ -7,11 +7,12 @@ use half::bf16;
 use kernels::cuda::{CudaError, Device, KernelSource, PAGE_LEN, decode_attention::DecodeAttention};
 
 use super::{
-    forward::{Capacity, Forward},
+    forward::Forward,
     graphs::bucket,
     load,
     memory::{MemoryPlan, block_bytes},
     runner::CudaRunner,
+    scratch::Capacity,
     weights::{DeviceWeights, Layout},
 };
 use crate::{

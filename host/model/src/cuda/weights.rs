@@ -4,7 +4,7 @@ use engine::runner::TokenId;
 use half::bf16;
 use kernels::{
     Pairing,
-    cuda::{Buffer, View, elementwise::Heads, gemm::Weight},
+    cuda::{Buffer, Heads, View, gemm::Weight},
 };
 
 use crate::config::{Architecture, ModelConfig};

@@ -2,8 +2,8 @@
 
 use half::bf16;
 
-use super::{DecodeAttention, DecodeBatch, PAGE_LEN, QkNorm, chunks_bucket};
-use crate::cuda::{CudaError, Device, Timing, Work};
+use super::{DecodeAttention, DecodeBatch, chunks_bucket};
+use crate::cuda::{CudaError, Device, PAGE_LEN, QkNorms, Timing, Work};
 
 /// Rows and tokens of each.
 const CASES: [(usize, usize); 18] = [
@@ -105,7 +105,7 @@ fn measure_lengths(
         num_rows: m,
         num_chunks: chunks_bucket(longest),
     };
-    let norm = QkNorm {
+    let norm = QkNorms {
         q: weights.view(),
         k: weights.view(),
         eps: 1e-6,

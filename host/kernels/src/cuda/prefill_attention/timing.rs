@@ -2,8 +2,8 @@
 
 use half::bf16;
 
-use super::{Heads, PAGE_LEN, Sequences, Version, prefill_attention_by, tiles};
-use crate::cuda::{CudaError, Device, Timing, Work};
+use super::{Sequences, Version, prefill_attention_by, tiles};
+use crate::cuda::{CudaError, Device, Heads, PAGE_LEN, Timing, Work};
 
 const HEADS: Heads = Heads {
     num_heads: 32,
