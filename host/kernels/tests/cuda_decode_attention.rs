@@ -7,20 +7,10 @@
 use half::bf16;
 use kernels::cuda::{
     Buffer, CudaError, Device, PAGE_LEN, QkNorms,
-    decode_attention::{DecodeAttention, DecodeBatch, MAX_CHUNKS, chunks, chunks_bucket},
+    decode_attention::{DecodeAttention, DecodeBatch, MAX_CHUNKS, SHAPES, chunks, chunks_bucket},
 };
 
 const EPS: f32 = 1e-6;
-const SHAPES: [(usize, usize); 8] = [
-    (64, 1),
-    (64, 3),
-    (64, 4),
-    (64, 8),
-    (128, 2),
-    (128, 4),
-    (128, 5),
-    (128, 8),
-];
 /// Beside odd ones around pages and chunks: no token (a padded row), and more than 16 chunks of 256.
 const LENGTHS: [usize; 14] = [
     1, 31, 0, 32, 33, 255, 256, 257, 0, 1000, 4096, 4097, 5000, 9001,

@@ -13,8 +13,8 @@ const MIN_CHUNK: usize = 256;
 /// Tokens that a block takes at a time: chunks are multiples of it.
 const STRIDE: usize = 128;
 const WARPS: u32 = 4;
-/// (head length, query heads of a key/value head) that are compiled.
-const SHAPES: [(usize, usize); 8] = [
+/// Head lengths, each with query heads of a key/value head, that are compiled.
+pub const SHAPES: [(usize, usize); 8] = [
     (64, 1),
     (64, 3),
     (64, 4),

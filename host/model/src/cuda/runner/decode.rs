@@ -14,7 +14,7 @@ use super::{
 use crate::cuda::{
     forward::{DecodeRows, Forward},
     graphs::{Shape, bucket},
-    inputs::{Inputs, Section},
+    inputs::{Inputs, Section, Words},
 };
 
 /// Batches whose graphs are recorded at the start; others when they first come.
@@ -61,6 +61,17 @@ impl Header {
     fn len(self) -> usize {
         (4 + SAMPLE_WORDS) * self.num_rows
     }
+
+    /// Begins the words of a batch of `rows` rows, all of them padding.
+    fn begin(self, words: &mut Words, rows: usize) {
+        words.clear();
+        words.put(std::iter::repeat_n(0, self.len()));
+        let padding = choices::row_words(&SampleRow::padding());
+        let samples = words.section_mut(self.samples(rows));
+        samples
+            .chunks_exact_mut(SAMPLE_WORDS)
+            .for_each(|row| row.copy_from_slice(&padding));
+    }
 }
 
 impl CudaRunner {
@@ -79,13 +90,7 @@ impl CudaRunner {
         let header = self.header();
         let num_rows = bucket(rows.len());
         let words = &mut self.words;
-        words.clear();
-        words.put(std::iter::repeat_n(0, header.len()));
-        let padding = choices::row_words(&SampleRow::padding());
-        words
-            .section_mut(header.samples(num_rows))
-            .chunks_exact_mut(SAMPLE_WORDS)
-            .for_each(|row| row.copy_from_slice(&padding));
+        header.begin(words, num_rows);
         let mut late_masks = Vec::new();
         let mut choices = Vec::with_capacity(rows.len());
         for (number, SoundRow { row, tokens, .. }) in rows.iter().enumerate() {
@@ -170,14 +175,7 @@ impl CudaRunner {
             .into_iter()
             .filter(|rows| *rows <= header.num_rows)
         {
-            // Batches of padding.
-            self.words.clear();
-            self.words.put(std::iter::repeat_n(0, header.len()));
-            let padding = choices::row_words(&SampleRow::padding());
-            self.words
-                .section_mut(header.samples(num_rows))
-                .chunks_exact_mut(SAMPLE_WORDS)
-                .for_each(|row| row.copy_from_slice(&padding));
+            header.begin(&mut self.words, num_rows);
             self.decode_inputs.send(&self.device, &self.words)?;
             if std::mem::take(&mut is_first) {
                 choose(
