@@ -75,8 +75,12 @@ impl Loaded {
                 files.load(&options).with_context(|| cannot_load(&path))?,
             )),
             Target::Cuda => {
-                let loaded = model::cuda::open(files, &options)
-                    .with_context(|| format!("{} on the GPU", cannot_load(&path)))?;
+                let loaded = model::cuda::open(files, &options).with_context(|| {
+                    format!(
+                        "{} on the GPU (--device cpu does without)",
+                        cannot_load(&path)
+                    )
+                })?;
                 Self::Cuda(Box::new(loaded))
             }
         };

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use engine::runner::RunnerLimits;
 use half::bf16;
-use kernels::cuda::{CudaError, Device, KernelSource, PAGE_LEN, decode_attention::DecodeAttention};
+use kernels::cuda::{
+    CudaError, Device, KernelSource, PAGE_LEN, decode_attention::DecodeAttention,
+    sampling::MAX_VOCAB_LEN,
+};
 
 use super::{
     forward::Forward,
@@ -252,6 +255,12 @@ pub fn check_support(config: &ModelConfig) -> Result<(), OpenError> {
             ));
         }
     }
+    if config.vocab_len > MAX_VOCAB_LEN {
+        return refuse(format!(
+            "a vocabulary of {} tokens, only up to {MAX_VOCAB_LEN}",
+            config.vocab_len
+        ));
+    }
     if !config.vocab_len.is_multiple_of(16) {
         return refuse(format!(
             "a vocabulary of {} tokens, only multiples of 16",
@@ -298,6 +307,8 @@ mod tests {
         );
         let vocab = support(&qwen3(32, 8, 128, 151_935)).unwrap_err();
         assert!(vocab.contains("a vocabulary of 151935 tokens"), "{vocab}");
+        let vocab = support(&qwen3(32, 8, 128, 1 << 20)).unwrap_err();
+        assert!(vocab.contains("only up to"), "{vocab}");
         let qwen2 = r#"{"model_type": "qwen2", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 2,
             "num_attention_heads": 16, "num_key_value_heads": 8, "vocab_size": 151936, "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-6}"#;
