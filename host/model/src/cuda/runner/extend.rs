@@ -10,7 +10,7 @@ use kernels::cuda::{
 
 use super::{
     Awaited, CudaRunner, SoundRow,
-    choices::{self, Choice, Place, SAMPLE_WORDS, Stage},
+    choices::{self, Choice, LateMask, Place, SAMPLE_WORDS, Stage},
     decode::sample_inputs,
     sampler_rows,
 };
@@ -99,41 +99,18 @@ impl CudaRunner {
         awaited: &mut [Option<Awaited>],
         results: &mut Stage,
     ) -> Result<(), CudaError> {
-        let words = &mut self.words;
-        words.clear();
-        let parts = pack_tokens(words, rows, self.forward.weights.heads().group_len());
-        let mut late_masks = Vec::new();
-        let mut slabs = Vec::new();
-        let mut choices: Vec<Option<Choice>> = Vec::new();
-        let samples = words.align();
-        let wanted = in_rounds(rows);
-        for slab in wanted.chunks(NARROW_ROWS) {
-            slabs.push(pack_slab(words, rows, slab));
-        }
-        for row in rows {
-            let slot = self.slots.get(row.row.slot).expect("the row is sound");
-            let position = row.row.start + row.row.len;
-            choices.push(
-                (!matches!(row.row.want, Want::Nothing))
-                    .then(|| Choice::new(row.row.slot, slot, position, row.row.drafts)),
-            );
-        }
-        for slab in &slabs {
-            for (logits_row, wanted) in slab.wanted.iter().enumerate() {
-                let SoundRow { row, .. } = &rows[wanted.number];
-                let place = Place {
-                    slot: row.slot,
-                    logits_row,
-                    position: row.start + row.len + wanted.num_before,
-                    draft: row.drafts.get(wanted.num_before).copied(),
-                    num_before: wanted.num_before,
-                    want: row.want,
-                };
-                let slot = self.slots.get(row.slot).expect("the row is sound");
-                let to = slab.launches[0].start + logits_row * SAMPLE_WORDS;
-                late_masks.extend(choices::pack(words, to, slot, place, self.limits.vocab_len));
-            }
-        }
+        self.words.clear();
+        let parts = pack_tokens(
+            &mut self.words,
+            rows,
+            self.forward.weights.heads().group_len(),
+        );
+        let samples = self.words.align();
+        let slabs: Vec<Slab> = in_rounds(rows)
+            .chunks(NARROW_ROWS)
+            .map(|wanted| pack_slab(&mut self.words, rows, wanted))
+            .collect();
+        let late_masks = self.pack_samples(rows, &slabs);
 
         self.send_extend_inputs()?;
         self.forward
@@ -148,6 +125,7 @@ impl CudaRunner {
                     late_masks.iter().for_each(|mask| mask.fill(words, samples))
                 })?;
         }
+        let mut choices: Vec<_> = rows.iter().map(|row| self.choice(row)).collect();
         for slab in &slabs {
             let first = self.choose_slab(slab, rows, results)?;
             for (number, wanted) in slab.wanted.iter().enumerate() {
@@ -163,6 +141,37 @@ impl CudaRunner {
             self.slots.launched(row.slot, row.want);
         }
         Ok(())
+    }
+
+    /// What is to come of a row, if it wants a token.
+    fn choice(&self, SoundRow { row, .. }: &SoundRow<'_>) -> Option<Choice> {
+        let slot = self.slots.get(row.slot).expect("the row is sound");
+        let position = row.start + row.len;
+        let wants = !matches!(row.want, Want::Nothing);
+        wants.then(|| Choice::new(row.slot, slot, position, row.drafts))
+    }
+
+    /// Fills the slabs' rows for the sampler. The masks that have not come are returned.
+    fn pack_samples(&mut self, rows: &[SoundRow<'_>], slabs: &[Slab]) -> Vec<LateMask> {
+        let mut late_masks = Vec::new();
+        for slab in slabs {
+            for (logits_row, wanted) in slab.wanted.iter().enumerate() {
+                let SoundRow { row, .. } = &rows[wanted.number];
+                let place = Place {
+                    slot: row.slot,
+                    logits_row,
+                    position: row.start + row.len + wanted.num_before,
+                    draft: row.drafts.get(wanted.num_before).copied(),
+                    num_before: wanted.num_before,
+                    want: row.want,
+                };
+                let slot = self.slots.get(row.slot).expect("the row is sound");
+                let to = slab.launches[0].start + logits_row * SAMPLE_WORDS;
+                let vocab_len = self.limits.vocab_len;
+                late_masks.extend(choices::pack(&mut self.words, to, slot, place, vocab_len));
+            }
+        }
+        late_masks
     }
 
     fn extend_batch(&self, rows: Rows, parts: &Parts) -> ExtendBatch<'_> {
