@@ -3,7 +3,7 @@
 #include "common.cuh"
 
 // Columns whose squares are summed together: the skinny matrix product's epilogue does the same.
-constexpr int SUM_COLS = 16;
+constexpr int COLUMNS_PER_SUM = 16;
 
 // x = embedding rows, as the fp32 residual stream [M][hidden]; and, if next_norm is given, what the first skinny product
 // reads: bf16(x * next_norm) and the sums of squares of every 16 columns. grid = M, 256 threads; hidden % 16 == 0.
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(256) embed(const EmbedArgs a) {
         const u32 lanes = 0xffffu << (threadIdx.x & 16);
 #pragma unroll
         for (int o = 8; o; o >>= 1) square += __shfl_xor_sync(lanes, square, o);
-        if (i % SUM_COLS == 0) a.sums[((size_t)m * a.hidden + i) / SUM_COLS] = square;
+        if (i % COLUMNS_PER_SUM == 0) a.sums[((size_t)m * a.hidden + i) / COLUMNS_PER_SUM] = square;
     }
 }
 

@@ -171,13 +171,7 @@ template <int HD> __device__ __forceinline__ void prefill(const PrefillArgs& a) 
     // ---- divide, and out through shared memory: each warp its own 16 rows, whole rows at a time
     __syncthreads();
     float inverse[2];
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        float sum = row_sum[r];
-        sum += __shfl_xor_sync(~0u, sum, 1);
-        sum += __shfl_xor_sync(~0u, sum, 2);
-        inverse[r] = 1.f / sum;
-    }
+    inverse_sums(inverse, row_sum);
 #pragma unroll
     for (int i = 0; i < HD / 8; i++)
 #pragma unroll

@@ -41,3 +41,13 @@ __device__ __forceinline__ void cp16_or_zero(u32 dst, const void* src, bool copi
     int bytes = copies ? 16 : 0;
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(dst), "l"(src), "r"(bytes) : "memory");
 }
+// 1 / the softmax's sums of a lane's two rows; each lane of a quad has summed its own keys.
+__device__ __forceinline__ void inverse_sums(float (&inverse)[2], const float (&row_sum)[2]) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float sum = row_sum[r];
+        sum += __shfl_xor_sync(~0u, sum, 1);
+        sum += __shfl_xor_sync(~0u, sum, 2);
+        inverse[r] = 1.f / sum;
+    }
+}

@@ -350,13 +350,7 @@ __device__ __forceinline__ void attend(const PrefillArgs& a, const Work& work, u
     wait(FULL_VALUES, work.num_tiles - 1);
     begin_output(work.num_tiles - 1);
     float inverse[2];
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        float sum = row_sum[r];
-        sum += __shfl_xor_sync(~0u, sum, 1);
-        sum += __shfl_xor_sync(~0u, sum, 2);
-        inverse[r] = 1.f / sum;
-    }
+    inverse_sums(inverse, row_sum);
     wgmma_wait<0>();
     pin(o);
     release(EMPTY_VALUES, work.num_tiles - 1);
