@@ -16,7 +16,7 @@ BAR_S, BAR_CARD = 5.0, "H200"
 
 
 def first_token_s(server):
-    """Seconds from the start of the process to the first streamed chunk with text."""
+    """Seconds from the start of the process to the first streamed chunk with text, or none if there is no such chunk."""
     body = {"model": served_model(server), "stream": True, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
     body["messages"] = [{"role": "user", "content": "What are the three most important facts about tides?"}]
     request = urllib.request.Request(
@@ -29,12 +29,16 @@ def first_token_s(server):
             delta = json.loads(line[6:])["choices"][0]["delta"]
             if delta.get("content") or delta.get("reasoning"):
                 return time.monotonic() - server.started
-    raise RuntimeError("the answer had no text")
+    return None
 
 
 def served_model(server):
     with urllib.request.urlopen(server.base_url + "/models", timeout=60) as response:
         return json.load(response)["data"][0]["id"]
+
+
+def seconds(times):
+    return ", ".join("-" if time_s is None else f"{time_s:.2f}" for time_s in times)
 
 
 def main():
@@ -56,9 +60,9 @@ def main():
             ready.append(time.monotonic() - server.started)
             first.append(first_token_s(server))
     step.figures.update(start_to_ready_s=ready, start_to_first_token_s=first, serve_flags=given.serve_flag)
-    print(f"  start to ready: {', '.join(f'{s:.2f}' for s in ready)} s; to the first token: {', '.join(f'{s:.2f}' for s in first)} s")
-    step.check(True, "a token came")
-    if BAR_CARD in step.record["machine"]["card"]:
+    print(f"  start to ready: {seconds(ready)} s; to the first token: {seconds(first)} s")
+    step.check(None not in first, "each answer had text")
+    if BAR_CARD in step.record["machine"]["card"] and None not in first:
         found = statistics.median(first)
         step.check(found <= BAR_S, f"median from start to first token at most {BAR_S} s", f"{found:.2f} s")
     return step.end()
