@@ -348,7 +348,7 @@ const CASES: [(Kind, usize, usize); 12] = [
 
 fn splits_of_all(device: &Device) -> SkinnyGemm {
     let shapes = CASES.map(|(_, n, k)| (n, k));
-    SkinnyGemm::with_splits(device, &shapes, |_| 8).unwrap()
+    SkinnyGemm::with_splits(device, &shapes, |_, _| 8).unwrap()
 }
 
 /// One of each kernel, with strips and blocks that do not divide the rows.

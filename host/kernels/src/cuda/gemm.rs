@@ -106,45 +106,27 @@ struct GemmArgs {
 impl SkinnyGemm {
     /// Room for products with weights of these shapes (N, K).
     pub fn new(device: &Device, shapes: &[(usize, usize)]) -> Result<Self, CudaError> {
-        let splits = |&(n, k): &(usize, usize)| num_splits(n, k);
-        Self::with_splits(device, shapes, splits)
+        Self::with_splits(device, shapes, num_splits)
     }
 
     /// As [`SkinnyGemm::new`], for plans with other splits.
     pub fn with_splits(
         device: &Device,
         shapes: &[(usize, usize)],
-        splits: impl Fn(&(usize, usize)) -> usize,
+        splits: impl Fn(usize, usize) -> usize,
     ) -> Result<Self, CudaError> {
-        let split = || {
-            shapes
-                .iter()
-                .map(|shape| (shape.0, splits(shape)))
-                .filter(|&(_, splits)| splits > 1)
-        };
-        let partials = split().map(|(n, splits)| splits * n * MAX_ROWS).max();
-        let arrivals = split().map(|(n, _)| n / TILE_ROWS).max();
+        let (num_partials, num_arrivals) = room(shapes, splits);
         Ok(Self {
-            partials: device.zeros("partial sums of matrix products", partials.unwrap_or(0))?,
-            arrivals: device.zeros("counters of matrix products", arrivals.unwrap_or(0))?,
+            partials: device.zeros("partial sums of matrix products", num_partials)?,
+            arrivals: device.zeros("counters of matrix products", num_arrivals)?,
             preferred: HashMap::new(),
         })
     }
 
     /// Bytes on the device that [`SkinnyGemm::new`] takes for these shapes.
     pub fn byte_len(shapes: &[(usize, usize)]) -> usize {
-        let partials = shapes
-            .iter()
-            .filter(|&&(n, k)| num_splits(n, k) > 1)
-            .map(|&(n, k)| num_splits(n, k) * n * MAX_ROWS)
-            .max()
-            .unwrap_or(0);
-        let arrivals = shapes
-            .iter()
-            .map(|&(n, _)| n / TILE_ROWS)
-            .max()
-            .unwrap_or(0);
-        4 * (partials + arrivals)
+        let (num_partials, num_arrivals) = room(shapes, num_splits);
+        size_of::<f32>() * num_partials + size_of::<u32>() * num_arrivals
     }
 
     /// From now on computes products with weights of this shape (N, K) by another tiling than the table's, or by the table's again. For
@@ -288,4 +270,17 @@ impl SkinnyGemm {
         // checked above against what the kernel touches for this shape and plan.
         unsafe { device.launch(&kernel, dispatch, &args) }
     }
+}
+
+/// The most partial sums and counters that a product with weights of one of these shapes (N, K) uses; without splits there are none.
+fn room(shapes: &[(usize, usize)], splits: impl Fn(usize, usize) -> usize) -> (usize, usize) {
+    let split = || {
+        shapes
+            .iter()
+            .map(|&(n, k)| (n, splits(n, k)))
+            .filter(|&(_, splits)| splits > 1)
+    };
+    let num_partials = split().map(|(n, splits)| splits * n * MAX_ROWS).max();
+    let num_arrivals = split().map(|(n, _)| n / TILE_ROWS).max();
+    (num_partials.unwrap_or(0), num_arrivals.unwrap_or(0))
 }

@@ -2,7 +2,7 @@
 
 use kernels::cuda::{Buffer, CudaError, Device, Event, Pinned, Plain, View};
 
-/// Steps under way, and one that is being packed.
+/// Copies under way, and one that is being packed.
 const NUM_STAGES: usize = 3;
 
 /// Words that are allocated at first; masks and biases of many rows may need more.
@@ -57,7 +57,7 @@ impl Words {
     }
 }
 
-/// The device's copy of the words, and page-locked ones to copy from. A stage is used again only after its step has been read.
+/// The device's copy of the words, and page-locked ones to copy from. A stage is used again only when what was in it has been copied.
 pub(super) struct Inputs {
     device_words: Buffer<u32>,
     stages: [Stage; NUM_STAGES],

@@ -14,11 +14,11 @@ use engine::runner::{
 };
 use kernels::cuda::{CudaError, Device, cublas_lt::Rows, sampling::Sampler};
 
-use super::open::Summary;
 use super::{
     forward::Forward,
     graphs::Graphs,
     inputs::{Inputs, Words},
+    open::Summary,
     slots::{Slots, Token},
     tune::{Tuned, tune},
 };
@@ -146,7 +146,6 @@ impl CudaRunner {
 
     fn try_launch(&mut self, step: &Step<'_>) -> Result<Pending, CudaError> {
         self.device.bind()?;
-        self.words.clear();
         for admission in step.admissions {
             self.slots.admit(admission);
         }

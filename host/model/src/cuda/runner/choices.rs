@@ -234,7 +234,7 @@ pub(super) fn pack(
     if place.num_before > 0 {
         row.flags |= SampleRow::CONTINUES;
     }
-    if place.position - slot.prompt_len < params.min_tokens {
+    if place.position.saturating_sub(slot.prompt_len) < params.min_tokens {
         row.flags |= SampleRow::BAN_STOPS;
         let stops = words.put(params.stop_token_ids.iter().copied());
         (row.stop_start, row.stop_len) = (stops.start as u32, stops.len as u32);

@@ -137,14 +137,7 @@ impl CudaRunner {
                         .iter()
                         .for_each(|mask| mask.fill(words, rest.start))
                 })?;
-            choose(
-                &self.device,
-                &self.forward,
-                &self.sampler,
-                &self.decode_inputs,
-                header,
-                num_rows,
-            )?;
+            self.choose(num_rows)?;
         }
         let wants_logprobs = rows.iter().any(|row| {
             self.slots
@@ -178,14 +171,7 @@ impl CudaRunner {
             header.begin(&mut self.words, num_rows);
             self.decode_inputs.send(&self.device, &self.words)?;
             if std::mem::take(&mut is_first) {
-                choose(
-                    &self.device,
-                    &self.forward,
-                    &self.sampler,
-                    &self.decode_inputs,
-                    header,
-                    num_rows,
-                )?;
+                self.choose(num_rows)?;
             }
             self.launch_graph(Shape {
                 num_rows,
@@ -194,6 +180,18 @@ impl CudaRunner {
             })?;
         }
         self.device.synchronize()
+    }
+
+    /// Chooses for the rows that were computed, outside a graph.
+    fn choose(&self, num_rows: usize) -> Result<(), CudaError> {
+        choose(
+            &self.device,
+            &self.forward,
+            &self.sampler,
+            &self.decode_inputs,
+            self.header(),
+            num_rows,
+        )
     }
 
     fn launch_graph(&mut self, shape: Shape) -> Result<(), CudaError> {

@@ -2,7 +2,7 @@
 
 use engine::runner::{Admission, RowOutcome, SlotId, Want};
 use kernels::cuda::{
-    CudaError,
+    CudaError, PAGE_LEN,
     cublas_lt::Rows,
     elementwise::{TokenPlaces, TokenSource},
     prefill_attention::{Sequences, tiles},
@@ -18,7 +18,6 @@ use crate::cuda::{
     forward::{ExtendBatch, NARROW_ROWS},
     inputs::{Section, Words},
 };
-use kernels::cuda::PAGE_LEN;
 
 /// Token counts of a sequence that has penalties.
 struct Count {
