@@ -53,14 +53,9 @@ pub(crate) struct EngineBenchArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 
-    /// Batch sizes to decode
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "1,2,4,8,10,16,32,64,128",
-        value_name = "N,.."
-    )]
-    pub(crate) batch_sizes: Vec<usize>,
+    /// Batch sizes to decode [default: those of 1,2,4,8,10,16,32,64,128 that --max-num-seqs allows]
+    #[arg(long, value_delimiter = ',', value_name = "N,..")]
+    pub(crate) batch_sizes: Option<Vec<usize>>,
 
     /// Lengths of the prompts that are continued
     #[arg(
@@ -129,8 +124,8 @@ pub(crate) struct GreedyArgs {
     pub(crate) max_tokens: usize,
 
     /// Prompts that run at once
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub(crate) concurrency: usize,
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) concurrency: NonZeroUsize,
 
     /// Where to write the JSON
     #[arg(long, value_name = "FILE")]

@@ -7,14 +7,15 @@ pub(crate) mod tune;
 
 use ::engine::{Caching, ChosenToken, EngineConfig, EngineHandle, Event, Generation, Scheduling};
 use anyhow::Result;
+use model::cuda::Summary;
 
 use crate::{
     args::ModelArgs,
-    wire::{EngineThread, Loaded, num_constraint_threads},
+    wire::{EngineThread, Loaded, StepLimits, num_constraint_threads},
 };
 
 /// Starts an engine that computes every prompt from its beginning.
-fn start(args: &ModelArgs) -> Result<(EngineHandle, EngineThread, Option<model::cuda::Summary>)> {
+fn start(args: &ModelArgs) -> Result<(EngineHandle, EngineThread, StepLimits, Option<Summary>)> {
     let (loaded, limits) = Loaded::open(args)?;
     let summary = loaded.summary().cloned();
     let config = EngineConfig {
@@ -28,7 +29,7 @@ fn start(args: &ModelArgs) -> Result<(EngineHandle, EngineThread, Option<model::
         ..EngineConfig::default()
     };
     let (engine, thread) = loaded.start(config);
-    Ok((engine, thread, summary))
+    Ok((engine, thread, limits, summary))
 }
 
 /// Calls `token` with each token of a generation, until it ends.

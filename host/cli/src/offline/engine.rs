@@ -47,8 +47,13 @@ struct Prefill {
 }
 
 pub(crate) async fn run(args: &EngineBenchArgs) -> Result<()> {
+    anyhow::ensure!(
+        args.output_len >= 2,
+        "--output-len must be at least 2: a step is timed from token to token"
+    );
     let read_bandwidth = measure_bandwidth()?;
-    let (engine, thread, summary) = start(&args.model)?;
+    let (engine, thread, limits, summary) = start(&args.model)?;
+    let batch_sizes = batch_sizes(args.batch_sizes.as_deref(), limits.max_num_seqs)?;
     let mut report = Report {
         device: summary
             .as_ref()
@@ -62,7 +67,7 @@ pub(crate) async fn run(args: &EngineBenchArgs) -> Result<()> {
     let kv_bytes = summary.as_ref().map(|summary| summary.memory.token_bytes);
     print_head(args, &report);
     for &prompt_len in &args.prompt_lens {
-        for &batch_size in &args.batch_sizes {
+        for &batch_size in &batch_sizes {
             let ms_per_step = time_decode(&engine, batch_size, prompt_len, args.output_len).await?;
             let mean_len = (prompt_len + args.output_len / 2) as u64;
             let floor_ms = report
@@ -105,6 +110,24 @@ pub(crate) async fn run(args: &EngineBenchArgs) -> Result<()> {
         .context("the engine broke")
 }
 
+/// What was asked for, or of the usual sizes those that may run at once.
+fn batch_sizes(asked: Option<&[usize]>, max_num_seqs: usize) -> Result<Vec<usize>> {
+    let possible = 1..=max_num_seqs;
+    let Some(asked) = asked else {
+        let usual = [1, 2, 4, 8, 10, 16, 32, 64, 128];
+        return Ok(usual
+            .into_iter()
+            .filter(|size| possible.contains(size))
+            .collect());
+    };
+    match asked.iter().find(|size| !possible.contains(size)) {
+        None => Ok(asked.to_vec()),
+        Some(size) => anyhow::bail!(
+            "--batch-sizes: {size} is not from 1 to {max_num_seqs}, the most sequences of a step (--max-num-seqs)"
+        ),
+    }
+}
+
 /// Before the model takes the memory.
 fn measure_bandwidth() -> Result<Option<f64>> {
     if !Device::is_present() {
@@ -120,10 +143,6 @@ async fn time_decode(
     prompt_len: usize,
     output_len: usize,
 ) -> Result<f64> {
-    anyhow::ensure!(
-        output_len >= 2,
-        "--output-len must be at least 2: a step is timed from token to token"
-    );
     let vocab_len = engine.limits().vocab_len;
     // When each token came, of each sequence.
     let times = Arc::new(Mutex::new(vec![Vec::with_capacity(output_len); batch_size]));

@@ -33,12 +33,12 @@ pub(crate) async fn run(args: &GreedyArgs) -> Result<()> {
             args.prompts.display()
         )
     })?;
-    let (engine, thread, _) = start(&args.model)?;
+    let (engine, thread, _, _) = start(&args.model)?;
     let mut answers: Vec<Option<Answer>> = vec![None; prompts.len()];
     let mut waiting: VecDeque<_> = prompts.into_iter().enumerate().collect();
     let mut running = JoinSet::new();
     loop {
-        while running.len() < args.concurrency.max(1)
+        while running.len() < args.concurrency.get()
             && let Some((number, prompt)) = waiting.pop_front()
         {
             let sampling = SamplingParams {
@@ -51,7 +51,11 @@ pub(crate) async fn run(args: &GreedyArgs) -> Result<()> {
                 max_tokens: args.max_tokens,
                 ..Request::default()
             };
-            let generation = engine.submit(request, 1)?.pop().expect("one sample");
+            let generation = engine
+                .submit(request, 1)
+                .with_context(|| format!("prompt {number}"))?
+                .pop()
+                .expect("one sample");
             running.spawn(async move {
                 let mut answer = Answer {
                     prompt,
