@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::MetadataCommand;
 
 /// A crate of this workspace and those of ours that it may import. What is not listed is forbidden.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     (
         "host",
         &[
@@ -16,9 +16,15 @@ const ALLOWED: [(&str, &[&str]); 8] = [
             "kernels",
             "text",
             "benchmark",
+            "artifact",
         ],
     ),
-    ("server", &["sandbox", "engine", "text"]),
+    (
+        "server",
+        &["artifact", "deploy", "sandbox", "engine", "text"],
+    ),
+    ("deploy", &["artifact"]),
+    ("artifact", &[]),
     ("model", &["engine", "kernels"]),
     ("sandbox", &[]),
     ("engine", &[]),
