@@ -18,6 +18,12 @@ pub struct Digest([u8; 32]);
 #[error("`{0}` is no digest: write {PREFIX} and 64 lower-case hexadecimal digits")]
 pub struct NotADigest(String);
 
+impl NotADigest {
+    fn new(text: &str) -> NotADigest {
+        NotADigest(text.chars().take(80).collect())
+    }
+}
+
 impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Digest {
@@ -27,6 +33,27 @@ impl Digest {
     /// The hexadecimal digits alone, fit for a file's name.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads the hexadecimal digits alone.
+    pub(crate) fn from_hex(hex: &str) -> Result<Digest, NotADigest> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(NotADigest::new(hex));
+        }
+        for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(high)
+                .zip(digit(low))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or_else(|| NotADigest::new(hex))?;
+        }
+        Ok(Digest(bytes))
     }
 }
 
@@ -46,25 +73,8 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(text: &str) -> Result<Digest, NotADigest> {
-        let refuse = || NotADigest(text.chars().take(80).collect());
-        let hex = text.strip_prefix(PREFIX).ok_or_else(refuse)?;
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let mut bytes = [0; 32];
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(refuse());
-        }
-        for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = digit(high)
-                .zip(digit(low))
-                .map(|(high, low)| high << 4 | low)
-                .ok_or_else(refuse)?;
-        }
-        Ok(Digest(bytes))
+        let hex = text.strip_prefix(PREFIX);
+        Digest::from_hex(hex.ok_or_else(|| NotADigest::new(text))?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command line. Flags take vLLM's names where it has one, and each can be given in the environment too.
 
+pub(crate) mod admin;
+
 use std::{
     net::IpAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -22,6 +24,10 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Measure an OpenAI-compatible server, or with a subcommand the engine or the GPU kernels without HTTP
     Benchmark(Box<BenchmarkCommand>),
+    /// Make a component a function of a running server
+    Deploy(Box<admin::DeployArgs>),
+    /// See and change the functions of a running server
+    Function(admin::FunctionArgs),
     /// Say what this machine has to offer: GPU, driver, CUDA libraries, kernels
     Doctor,
 }
@@ -242,6 +248,50 @@ pub(crate) struct ServeArgs {
     /// A TOML file that names the plugins, their grants and settings (plugins/README.md) [default: the built-in ones]
     #[arg(long, env = "HOST_PLUGINS", value_name = "FILE")]
     pub(crate) plugins: Option<PathBuf>,
+
+    /// Load the plugins anew whenever their file, or a component that it names by its path, changes. SIGHUP and
+    /// `host plugin reload` do so once
+    #[arg(long, env = "HOST_WATCH_PLUGINS")]
+    pub(crate) watch_plugins: bool,
+
+    /// A folder for deployed functions and for the pairs that plugins keep [default: none, and then neither can be]
+    #[arg(long, env = "HOST_DATA_DIR", value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Most that one plugin or function may keep in its key-value store, in MiB
+    #[arg(
+        long,
+        default_value_t = 64,
+        env = "HOST_KEY_VALUE_QUOTA_MIB",
+        value_name = "MIB"
+    )]
+    pub(crate) key_value_quota_mib: u64,
+
+    /// Token of the administrators' API, which is served only with one
+    #[arg(
+        long,
+        env = "HOST_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) admin_token: Option<String>,
+
+    /// Address that the administrators' API listens on
+    #[arg(
+        long,
+        default_value = "127.0.0.1",
+        env = "HOST_ADMIN_HOST",
+        value_name = "IP"
+    )]
+    pub(crate) admin_host: IpAddr,
+
+    /// Port that the administrators' API listens on; 0 takes any free one
+    #[arg(long, default_value_t = 8001, env = "HOST_ADMIN_PORT")]
+    pub(crate) admin_port: u16,
+
+    /// Serve no web page at /
+    #[arg(long, env = "HOST_NO_CONSOLE")]
+    pub(crate) no_console: bool,
 
     /// Largest request body, in bytes
     #[arg(long, default_value_t = 8 << 20, env = "HOST_MAX_BODY_BYTES", value_name = "BYTES")]

@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod args;
 mod builtin;
+mod components;
 mod doctor;
 mod offline;
 mod plugins;
+mod reload;
 mod serve;
 mod wire;
 
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
             Some(args::Offline::Tune(args)) => offline::tune::run(&args),
             Some(args::Offline::Greedy(args)) => runtime.block_on(offline::greedy::run(&args)),
         },
+        args::Command::Deploy(args) => runtime.block_on(admin::deploy::run(*args)),
+        args::Command::Function(args) => runtime.block_on(admin::function::run(args)),
         args::Command::Doctor => doctor::run(),
     };
     // A blocking task that still tokenises must not hold the process.

@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use artifact::Disk;
 use engine::{Caching, EngineConfig, EngineHandle, Event, Overlap, Request, Scheduling};
 use model::cuda::Summary;
-use sandbox::{AotCache, Limits, Loader, Sandbox};
-use server::{ApiKeys, App, Settings};
+use sandbox::{AotCache, KeyValueStore, Limits, Loader, PluginSpec, Sandbox};
+use server::{Admin, ApiKeys, App, BuiltinFunction, Functions, Settings};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -19,7 +20,9 @@ use tokio::{
 
 use crate::{
     args::{SchedulingPolicy, ServeArgs},
-    plugins,
+    builtin,
+    plugins::{self, PluginFile},
+    reload::Reloader,
     wire::{EngineThread, Loaded, StepLimits, num_constraint_threads},
 };
 
@@ -27,6 +30,13 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; restart the process")]
 pub(crate) struct EngineBroke(String);
+
+/// What one server keeps of functions.
+const FUNCTION_QUOTA: deploy::Quota = deploy::Quota {
+    max_functions: 256,
+    max_versions: std::num::NonZeroUsize::new(5).expect("five is not zero"),
+    max_bytes: 4 << 30,
+};
 
 /// What shells expect of a process that Ctrl-C ended: 128 and the signal's number.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -45,10 +55,15 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {asked}"))?;
     let address = listener.local_addr()?;
+    let admin_listener = listen_for_admins(&args).await?;
 
-    let sandbox = Sandbox::new(limits(&args))?;
+    let sandbox = Sandbox::new(limits(&args), Limits::for_functions(), key_value(&args)?)?;
     let cache = AotCache::open(model::demo::cache_dir().join("plugins"))?;
     let loader = Loader::new(sandbox.clone(), Some(cache));
+    let plugin_file = PluginFile {
+        path: args.plugins.clone(),
+        shaper_config: shaper_config(&args),
+    };
     let load_model = tokio::task::spawn_blocking({
         let args = args.clone();
         move || {
@@ -59,10 +74,12 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     });
     let load_model = async { load_model.await.context("loading the model stopped")? };
     let load_plugins = async {
-        let plugins = plugins::load(&loader, args.plugins.as_deref(), shaper_config(&args)).await?;
-        anyhow::Ok((plugins, started.elapsed()))
+        let console = async { Ok(load_console(&args, &loader).await?) };
+        let (plugins, console) = tokio::try_join!(plugin_file.load(&loader), console)?;
+        let functions = Functions::open(loader.clone(), function_store(&args)?, console).await;
+        anyhow::Ok((plugins, functions, started.elapsed()))
     };
-    let ((loaded, limits, served), (plugins, plugins_ready)) =
+    let ((loaded, limits, served), (plugins, functions, plugins_ready)) =
         tokio::try_join!(load_model, load_plugins)?;
 
     let names = served_names(&args);
@@ -79,11 +96,77 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         max_body_bytes: args.max_body_bytes,
         request_timeout: args.request_timeout.map(|s| Duration::from_secs(s.get())),
     };
-    let app = App::new(&names, &root, served, sandbox, plugins, engine, settings);
+    let app = App::new(
+        &names, &root, served, sandbox, plugins, functions, engine, settings,
+    );
+    let app = Arc::new(app);
+    let reloader = Reloader::new(app.clone(), loader, plugin_file);
+    reloader.start(args.watch_plugins)?;
 
     announce(address, &names[0], !args.api_key.is_empty());
+    if let (Some(listener), Some(token)) = (admin_listener, &args.admin_token) {
+        eprintln!("administrators' API at http://{}", listener.local_addr()?);
+        let load = move || reloader.load();
+        let admin = Admin::new(app.clone(), token.clone(), Box::new(load));
+        tokio::spawn(admin.serve(listener));
+    }
     let drain = Duration::from_secs(args.shutdown_timeout);
-    serve_until_told(listener, Arc::new(app), engine_thread, drain).await
+    serve_until_told(listener, app, engine_thread, drain).await
+}
+
+/// The administrators' listener, if there is a token for it.
+async fn listen_for_admins(args: &ServeArgs) -> Result<Option<TcpListener>> {
+    let Some(token) = &args.admin_token else {
+        return Ok(None);
+    };
+    anyhow::ensure!(
+        !token.is_empty(),
+        "--admin-token is empty, which would let everyone administrate: give a secret, or leave it out"
+    );
+    let asked = SocketAddr::new(args.admin_host, args.admin_port);
+    let listener = TcpListener::bind(asked)
+        .await
+        .with_context(|| format!("cannot listen on {asked} for administrators (--admin-port)"))?;
+    Ok(Some(listener))
+}
+
+/// Where plugins keep their pairs.
+fn key_value(args: &ServeArgs) -> Result<Option<KeyValueStore>> {
+    let Some(data) = &args.data_dir else {
+        return Ok(None);
+    };
+    let quota_bytes = args.key_value_quota_mib.saturating_mul(1 << 20);
+    Ok(Some(KeyValueStore::open(
+        data.join("key-value"),
+        quota_bytes,
+    )?))
+}
+
+/// What is deployed.
+fn function_store(args: &ServeArgs) -> Result<Option<deploy::Store>> {
+    let Some(data) = &args.data_dir else {
+        return Ok(None);
+    };
+    let store = deploy::Store::open(&data.join("functions"), Disk::new(), FUNCTION_QUOTA)?;
+    Ok(Some(store))
+}
+
+/// The web page, which is a function like any other.
+async fn load_console(
+    args: &ServeArgs,
+    loader: &Loader,
+) -> Result<Vec<BuiltinFunction>, sandbox::PluginError> {
+    if args.no_console {
+        return Ok(Vec::new());
+    }
+    let console = &builtin::CONSOLE;
+    let spec = PluginSpec::named(console.name).granted(console.grants.iter().copied());
+    let function = loader.load_function(spec, console.wasm.to_vec()).await?;
+    Ok(vec![BuiltinFunction {
+        name: console.name,
+        paths: &["/", "/console/*"],
+        function,
+    }])
 }
 
 /// Serves until SIGTERM, Ctrl-C or the end of the engine.
@@ -264,9 +347,18 @@ mod tests {
             max_instances: 16,
             ..Limits::default()
         };
-        let sandbox = Sandbox::new(few).unwrap();
+        let functions = Limits {
+            max_instances: 1,
+            ..Limits::for_functions()
+        };
+        let sandbox = Sandbox::new(few, functions, None).unwrap();
         let loader = Loader::new(sandbox.clone(), None);
-        let plugins = plugins::load(&loader, None, plugins::Settings::new());
+        let file = PluginFile {
+            path: None,
+            shaper_config: plugins::Settings::new(),
+        };
+        let plugins = file.load(&loader).await.unwrap();
+        let functions = Functions::open(loader, None, Vec::new()).await;
         let model = Model {
             tokenizer,
             chat_template: None,
@@ -286,8 +378,9 @@ mod tests {
             request_timeout: None,
         };
         let names = ["demo".to_owned()];
-        let plugins = plugins.await.unwrap();
-        let app = App::new(&names, "tests", model, sandbox, plugins, engine, settings);
+        let app = App::new(
+            &names, "tests", model, sandbox, plugins, functions, engine, settings,
+        );
         (app, engine_thread)
     }
 

@@ -283,16 +283,25 @@ mod tests {
         let files = model::ModelFiles::open(&find_model(None).unwrap()).unwrap();
         let tokenizer = tokenizer(&files.tokenizer, files.chat.bos_token.as_deref()).unwrap();
         let loader = Loader::new(
-            Sandbox::new(Limits {
-                max_instances: 16,
-                ..Limits::default()
-            })
+            Sandbox::new(
+                Limits {
+                    max_instances: 16,
+                    ..Limits::default()
+                },
+                Limits {
+                    max_instances: 1,
+                    ..Limits::for_functions()
+                },
+                None,
+            )
             .unwrap(),
             None,
         );
-        let plugins = plugins::load(&loader, None, plugins::Settings::new())
-            .await
-            .unwrap();
+        let file = plugins::PluginFile {
+            path: None,
+            shaper_config: plugins::Settings::new(),
+        };
+        let plugins = file.load(&loader).await.unwrap();
         let model = ModelTemplate {
             model: "demo".into(),
             chat_template: files.chat.chat_template,

@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "text",
             "benchmark",
             "artifact",
+            "deploy",
         ],
     ),
     (
@@ -26,7 +27,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("deploy", &["artifact"]),
     ("artifact", &[]),
     ("model", &["engine", "kernels"]),
-    ("sandbox", &[]),
+    ("sandbox", &["artifact"]),
     ("engine", &[]),
     ("kernels", &[]),
     ("text", &[]),

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use sandbox::{
-    Caller, ChoiceDelta, Delta, Event, Grants, Input, Limits, Loader, ModelCard, ModelTemplate,
+    Caller, Capability, ChoiceDelta, Delta, Event, Input, Limits, Loader, ModelCard, ModelTemplate,
     Outcome, PluginSpec, Request, Sandbox, ServerInfo, Usage,
 };
 
@@ -57,14 +57,11 @@ async fn main() -> Result<(), Failure> {
         Some(path) => std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?,
         None => CHATML.to_owned(),
     };
-    let loader = Loader::new(Sandbox::new(Limits::default())?, None);
-    let spec = |name| PluginSpec {
-        grants: Grants {
-            log: true,
-            config: true,
-        },
-        ..PluginSpec::named(name)
-    };
+    let loader = Loader::new(
+        Sandbox::new(Limits::default(), Limits::for_functions(), None)?,
+        None,
+    );
+    let spec = |name| PluginSpec::named(name).granted([Capability::Log, Capability::Config]);
     let started = Instant::now();
     let router = loader
         .load_router(spec("openai-router"), wasm("openai-router")?)

@@ -16,6 +16,8 @@ pub struct PluginStats {
     pub faults: Vec<FaultStats>,
     /// Log lines over its quota.
     pub log_lines_dropped: u64,
+    /// The most linear memory that one of its instances had, in bytes.
+    pub peak_memory_bytes: u64,
 }
 
 /// Calls of one plugin in one phase.
@@ -44,6 +46,7 @@ pub(crate) struct Counters {
     nanos: [AtomicU64; Phase::ALL.len()],
     faults: [AtomicU64; Fault::LABELS.len()],
     log_lines_dropped: AtomicU64,
+    peak_memory_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -59,6 +62,11 @@ impl Counters {
 
     pub(crate) fn dropped_log_line(&self) {
         self.log_lines_dropped.fetch_add(1, Relaxed);
+    }
+
+    /// An instance ended that had this much memory.
+    pub(crate) fn used_memory(&self, bytes: usize) {
+        self.peak_memory_bytes.fetch_max(bytes as u64, Relaxed);
     }
 
     pub(crate) fn snapshot(&self, plugin: &str) -> PluginStats {
@@ -79,6 +87,7 @@ impl Counters {
             phases: phases.collect(),
             faults: faults.collect(),
             log_lines_dropped: self.log_lines_dropped.load(Relaxed),
+            peak_memory_bytes: self.peak_memory_bytes.load(Relaxed),
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct PluginError {
     pub phase: Phase,
     /// What happened.
     pub fault: Fault,
+    /// Where in the guest, innermost call first, if it trapped. For the author's eyes: it names functions of the component.
+    pub backtrace: Option<Arc<str>>,
 }
 
 /// What a plugin was doing.
@@ -46,11 +48,13 @@ pub enum Phase {
     ReplyFinish,
     /// A router's reply ends with an error.
     ReplyFail,
+    /// A function answers a request.
+    Handle,
 }
 
 impl Phase {
     /// All phases, in the order of a request.
-    pub const ALL: [Phase; 13] = [
+    pub const ALL: [Phase; 14] = [
         Phase::Load,
         Phase::Start,
         Phase::Routes,
@@ -64,6 +68,7 @@ impl Phase {
         Phase::ReplyPush,
         Phase::ReplyFinish,
         Phase::ReplyFail,
+        Phase::Handle,
     ];
 
     /// The phase in one word, as in error messages and metric labels. Calls bear their names in the WIT package.
@@ -77,6 +82,7 @@ impl Phase {
             Phase::ReplyPush => "reply.push",
             Phase::ReplyFinish => "reply.finish",
             Phase::ReplyFail => "reply.fail",
+            Phase::Handle => "handle",
             Phase::Shape => "shape",
             Phase::Render => "render",
             Phase::ParserNew => "output-parser.new",
@@ -179,6 +185,14 @@ pub enum SandboxError {
         "cannot set up the WebAssembly runtime: {0}; if address space is short, lower `max_instances` or `memory_bytes`"
     )]
     Runtime(String),
+    /// The file of plugins' key-value pairs cannot be used.
+    #[error("cannot use `{}` for plugins' key-value pairs: {why}", path.display())]
+    KeyValue {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The folder for compiled plugins cannot be used.
     #[error("cannot use `{}` for compiled plugins: {why}", path.display())]
     Cache {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::error::Elapsed;
 use wasmtime::component::InstancePre;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, WasmBacktrace};
 
 use crate::error::{Fault, Phase, PluginError};
 use crate::guest::{Guest, LimitHit};
@@ -32,7 +32,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn new(phase: Phase, plugin: &Loaded) -> Call {
+    pub(crate) fn new(phase: Phase, plugin: &Loaded) -> Call {
         Call {
             phase,
             started: Instant::now(),
@@ -49,34 +49,31 @@ impl Call {
     }
 
     /// Records the call and turns the ways in which a guest can fail into one error.
-    fn end<T>(
+    pub(crate) fn end<T>(
         self,
         plugin: &Loaded,
         result: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, PluginError> {
         plugin.counters.called(self.phase, self.started.elapsed());
-        let fault = match result {
+        let (fault, backtrace) = match result {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => self.fault(plugin, &error),
-            Err(Elapsed { .. }) => Fault::Timeout(self.wall_deadline),
+            Ok(Err(error)) => (self.fault(plugin, &error), backtrace(&error)),
+            Err(Elapsed { .. }) => (Fault::Timeout(self.wall_deadline), None),
         };
-        Err(plugin.failure(self.phase, fault))
+        Err(PluginError {
+            backtrace,
+            ..plugin.failure(self.phase, fault)
+        })
     }
 
     fn fault(&self, plugin: &Loaded, error: &wasmtime::Error) -> Fault {
         let limits = plugin.limits();
-        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            tracing::debug!(
-                plugin = &*plugin.info.name,
-                phase = self.phase.as_str(),
-                "guest backtrace: {backtrace}"
-            );
-        }
         if let Some(hit) = error.downcast_ref::<LimitHit>() {
             return match hit {
                 LimitHit::Cpu => Fault::CpuBudget(limits.cpu_budget),
                 LimitHit::Memory => Fault::Memory(limits.memory_bytes),
-                LimitHit::Table => Fault::Trap(hit.to_string()),
+                LimitHit::Table | LimitHit::Random => Fault::Trap(hit.to_string()),
+                LimitHit::Unfinished => Fault::Contract(hit.to_string()),
             };
         }
         if error.is::<PoolConcurrencyLimitError>() {
@@ -94,6 +91,23 @@ impl Call {
     }
 }
 
+/// The guest's calls when it trapped, innermost first, one a line.
+fn backtrace(error: &wasmtime::Error) -> Option<Arc<str>> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    Some(backtrace.to_string().into())
+}
+
+/// A store whose guest is held to the plugin's limits.
+pub(crate) fn new_store<T: AsMut<Guest>>(plugin: &Loaded, data: T) -> Store<T> {
+    let mut store = Store::new(plugin.engine(), data);
+    store.limiter(|data| data.as_mut() as &mut dyn ResourceLimiter);
+    store.set_hostcall_fuel(plugin.limits().max_output_bytes);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.epoch_deadline_callback(Guest::on_tick);
+    store.set_epoch_deadline(1);
+    store
+}
+
 impl<B> Instance<B> {
     /// A fresh instance for the request of this id. `bind` finds the exports of the role in it.
     pub(crate) async fn start(
@@ -102,15 +116,7 @@ impl<B> Instance<B> {
         request_id: &str,
         bind: impl FnOnce(&mut Store<Guest>, &wasmtime::component::Instance) -> wasmtime::Result<B>,
     ) -> Result<Instance<B>, PluginError> {
-        let mut store = Store::new(
-            plugin.sandbox.engine(),
-            Guest::new(plugin.clone(), request_id),
-        );
-        store.limiter(|guest| guest);
-        store.set_hostcall_fuel(plugin.limits().max_output_bytes);
-        store.set_max_component_handles(MAX_HANDLES);
-        store.epoch_deadline_callback(Guest::on_tick);
-        store.set_epoch_deadline(1);
+        let mut store = new_store(plugin, Guest::new(plugin.clone(), request_id));
         let call = Call::new(Phase::Start, plugin);
         let result = call.bounded(pre.instantiate_async(&mut store)).await;
         let result = result.map(|started| started.and_then(|instance| bind(&mut store, &instance)));

@@ -10,7 +10,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// WebAssembly memory grows in pages of this size.
 const PAGE_BYTES: usize = 64 << 10;
 
-/// Bounds on what guests can use. They hold for every plugin of a [`Sandbox`](crate::Sandbox) alike.
+/// Bounds on what guests can use. They hold for every plugin of a pool of a [`Sandbox`](crate::Sandbox) that has none of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Most linear memory of one instance, in bytes, over all its memories. A multiple of 64 KiB, at most 4 GiB - 64 KiB.
@@ -52,6 +52,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The defaults for functions, whose one call is a whole request: they may wait for the model, and hold a runtime of
+    /// another language.
+    pub fn for_functions() -> Limits {
+        Limits {
+            memory_bytes: 128 << 20,
+            cpu_budget: Duration::from_secs(5),
+            wall_deadline: Duration::from_secs(120),
+            max_instances: 256,
+            log_lines: 256,
+            log_bytes: 64 << 10,
+            ..Limits::default()
+        }
+    }
+
     /// Ticks of a call's CPU budget, rounded up.
     pub(crate) fn cpu_ticks(&self) -> u64 {
         u64::try_from(self.cpu_budget.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)

@@ -1,13 +1,18 @@
 //! A loaded plugin: what the operator said of it, and what the host found in it.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use artifact::{Capability, Digest, HostPattern, Role};
 use serde_json::{Map, Value};
 
 use crate::counters::Counters;
 use crate::error::{Fault, Phase, PluginError};
+use crate::function::Function;
+use crate::key_value::Pairs;
 use crate::limits::Limits;
+use crate::logs::LogBook;
 use crate::router::Router;
 use crate::sandbox::Sandbox;
 use crate::shaper::Shaper;
@@ -16,12 +21,28 @@ use crate::template::Template;
 /// What an operator says of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginSpec {
-    /// Its name in logs, errors and metrics.
+    /// Its name in logs, errors and metrics, and of its key-value store.
     pub name: Arc<str>,
-    /// What it may import.
-    pub grants: Grants,
-    /// Its settings, which it reads if `config` is granted.
+    /// What it may import; by default nothing. What is not granted is not there: a plugin that imports it is refused when it
+    /// is loaded.
+    pub grants: BTreeSet<Capability>,
+    /// Where its outgoing requests may go, if [`Capability::OutgoingHttp`] is granted.
+    pub hosts: Vec<HostPattern>,
+    /// Its settings, which it reads if `config` is granted. Checked by the schema in its manifest.
     pub config: Map<String, Value>,
+    /// What it may use, where that differs from the sandbox's limits.
+    pub limits: PluginLimits,
+}
+
+/// One plugin's own limits; what is `None` is the sandbox's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// See [`Limits::memory_bytes`]; at most that of the sandbox.
+    pub memory_bytes: Option<usize>,
+    /// See [`Limits::cpu_budget`].
+    pub cpu_budget: Option<Duration>,
+    /// See [`Limits::wall_deadline`].
+    pub wall_deadline: Option<Duration>,
 }
 
 impl PluginSpec {
@@ -29,40 +50,19 @@ impl PluginSpec {
     pub fn named(name: &str) -> PluginSpec {
         PluginSpec {
             name: name.into(),
-            grants: Grants::default(),
+            grants: BTreeSet::new(),
+            hosts: Vec::new(),
             config: Map::new(),
+            limits: PluginLimits::default(),
         }
     }
-}
 
-/// The interfaces of the host that a plugin may import; by default none. What is not granted is not there: a plugin that
-/// imports it is refused when it is loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Writing to the operator's log.
-    pub log: bool,
-    /// Reading its own settings.
-    pub config: bool,
-}
-
-/// What a plugin is for, known by what it exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Speaks a client's protocol.
-    Router,
-    /// Changes or refuses requests.
-    Shaper,
-    /// Writes prompts and reads answers.
-    Template,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Router => "router",
-            Role::Shaper => "shaper",
-            Role::Template => "chat template",
-        })
+    /// The same with these grants.
+    pub fn granted(self, grants: impl IntoIterator<Item = Capability>) -> PluginSpec {
+        PluginSpec {
+            grants: grants.into_iter().collect(),
+            ..self
+        }
     }
 }
 
@@ -87,12 +87,14 @@ pub struct PluginInfo {
     pub name: Arc<str>,
     /// What it is for.
     pub role: Role,
-    /// SHA-256 of its bytes, 64 lower-case hexadecimal digits.
-    pub sha256: String,
+    /// Its author's version, if it carries a manifest.
+    pub version: Option<String>,
+    /// Of its bytes.
+    pub digest: Digest,
     /// Where its machine code came from.
     pub origin: Origin,
     /// What it may import.
-    pub grants: Grants,
+    pub grants: BTreeSet<Capability>,
 }
 
 /// A loaded plugin of any role.
@@ -104,6 +106,8 @@ pub enum Plugin {
     Shaper(Shaper),
     /// It writes prompts and reads answers.
     Template(Template),
+    /// It answers HTTP requests by itself.
+    Function(Function),
 }
 
 impl Plugin {
@@ -113,6 +117,7 @@ impl Plugin {
             Plugin::Router(router) => router.info(),
             Plugin::Shaper(shaper) => shaper.info(),
             Plugin::Template(template) => template.info(),
+            Plugin::Function(function) => function.info(),
         }
     }
 }
@@ -121,13 +126,22 @@ impl Plugin {
 pub(crate) struct Loaded {
     pub(crate) info: PluginInfo,
     pub(crate) config_json: String,
+    pub(crate) limits: Limits,
+    pub(crate) hosts: Vec<HostPattern>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) logs: Arc<LogBook>,
+    /// What it keeps, if it was granted that.
+    pub(crate) pairs: Option<Arc<Pairs>>,
     pub(crate) sandbox: Sandbox,
 }
 
 impl Loaded {
     pub(crate) fn limits(&self) -> &Limits {
-        self.sandbox.limits()
+        &self.limits
+    }
+
+    pub(crate) fn engine(&self) -> &wasmtime::Engine {
+        self.sandbox.engine(self.info.role)
     }
 
     /// Counts a failure and makes the error that names it.
@@ -137,6 +151,7 @@ impl Loaded {
             plugin: self.info.name.clone(),
             phase,
             fault,
+            backtrace: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, PluginInfo};
 use crate::router::Router;
 use crate::shaper::Shaper;
 use crate::template::Template;
@@ -21,6 +21,15 @@ pub struct PluginSet {
 }
 
 impl PluginSet {
+    /// What is known of each of them, in the order of the path of a request.
+    pub fn infos(&self) -> impl Iterator<Item = &PluginInfo> {
+        let shapers = self.shapers.iter().map(Shaper::info);
+        [self.router.info()]
+            .into_iter()
+            .chain(shapers)
+            .chain([self.template.info()])
+    }
+
     /// The same set with one plugin replaced: the router, the template, or the shaper of the same name; a shaper of a new
     /// name comes last.
     pub fn with(&self, plugin: Plugin) -> PluginSet {
@@ -28,6 +37,8 @@ impl PluginSet {
         match plugin {
             Plugin::Router(router) => set.router = router,
             Plugin::Template(template) => set.template = template,
+            // Not in the path of these requests.
+            Plugin::Function(_) => {}
             Plugin::Shaper(shaper) => {
                 match set
                     .shapers

@@ -22,6 +22,18 @@ const HOST_HEADERS: [&str; 5] = [
     "upgrade",
 ];
 
+/// A guest's request that its own contract forbids, told to the guest.
+pub(crate) fn refusal(message: String) -> ApiError {
+    ApiError {
+        status: 400,
+        kind: "invalid_request_error".into(),
+        message,
+        param: None,
+        code: None,
+        retry_after_ms: None,
+    }
+}
+
 /// Mends an error: a status that is none becomes 500, texts are cut, and nobody is sent away for more than an hour.
 pub(crate) fn api_error(mut error: ApiError) -> ApiError {
     if !(400..=599).contains(&error.status) {

@@ -14,7 +14,7 @@ use sandbox::{ModelCard, ModelTemplate, PluginSet, Registry, Sandbox};
 use text::{Grammars, Tokenizer};
 use tokio::sync::Semaphore;
 
-use crate::{auth::ApiKeys, metrics::Metrics, sampling::SamplingDefaults};
+use crate::{auth::ApiKeys, functions::Functions, metrics::Metrics, sampling::SamplingDefaults};
 
 /// The served model, as far as requests need to know it.
 pub struct Model {
@@ -47,6 +47,7 @@ pub struct App {
     pub(crate) models: Vec<ModelCard>,
     pub(crate) model: Model,
     pub(crate) plugins: Registry,
+    pub(crate) functions: Functions,
     pub(crate) sandbox: Sandbox,
     pub(crate) engine: EngineHandle,
     pub(crate) settings: Settings,
@@ -69,6 +70,7 @@ impl App {
         model: Model,
         sandbox: Sandbox,
         plugins: PluginSet,
+        functions: Functions,
         engine: EngineHandle,
         settings: Settings,
     ) -> Self {
@@ -89,6 +91,7 @@ impl App {
             models,
             model,
             plugins,
+            functions,
             sandbox,
             engine,
             settings,
@@ -111,6 +114,17 @@ impl App {
         } = &self.model;
         let grammars = Grammars::new(tokenizer, end_tokens, self.engine.limits().vocab_len)?;
         Ok(self.grammars.get_or_init(|| grammars))
+    }
+
+    /// Lets other plugins serve the requests that come from now on; those that run keep the ones that they began with. The number
+    /// of the new set, or why it cannot be let in.
+    pub fn swap_plugins(&self, plugins: PluginSet) -> Result<u64, String> {
+        if let Some(route) = self.functions.takes(plugins.router.routes()) {
+            return Err(format!(
+                "the new router answers {route}, which is a function's: remove the function first"
+            ));
+        }
+        Ok(self.plugins.swap(plugins))
     }
 
     /// From now on `/ready` says no, so that a load balancer sends nothing more.

@@ -1,6 +1,6 @@
 //! Bodies, in and out.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{error::Error, pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -9,12 +9,14 @@ use sandbox::ApiError;
 
 use crate::error::refusal;
 
-/// What every response of this server carries.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// What every response of this server carries. An error cuts it off, so that no client takes it for a whole one.
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// A body that is known whole.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// How long a client may take to send its body.

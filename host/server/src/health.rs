@@ -8,6 +8,9 @@ use crate::{
     metrics,
 };
 
+/// The paths that are answered here.
+pub(crate) const PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
+
 /// Answers `/health` (the process lives), `/ready` (it takes requests) and `/metrics`; `None` for anything else. None of
 /// them asks for a key.
 pub(crate) fn answer<B>(app: &App, request: &Request<B>) -> Option<Response<Body>> {

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod app;
 mod auth;
 mod body;
 mod constraint;
 mod cors;
 mod error;
+mod functions;
 mod generating;
 mod health;
 mod listen;
@@ -17,8 +19,10 @@ mod request_id;
 mod routes;
 mod sampling;
 
+pub use admin::{Admin, LoadPlugins};
 pub use app::{App, Model, Settings};
 pub use auth::ApiKeys;
 pub use body::Body;
+pub use functions::{BuiltinFunction, Functions};
 pub use listen::serve;
 pub use sampling::SamplingDefaults;

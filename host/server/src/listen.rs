@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, time::error::Elapsed};
 
-use crate::{app::App, pipeline};
+use crate::{app::App, body::Body, pipeline};
 
 /// How long a client may take to send a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
@@ -23,6 +23,22 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> Result<(), Elapsed> {
+    let answer = {
+        let app = app.clone();
+        move |request| pipeline::answer(app.clone(), request)
+    };
+    let connections = accept(listener, answer, shutdown).await;
+    app.start_draining();
+    tokio::time::timeout(drain, connections.shutdown()).await
+}
+
+/// Takes connections until `shutdown` completes, and has every request on them answered. Returns the connections that are
+/// still there.
+pub(crate) async fn accept<F: Future<Output = Response<Body>> + Send + 'static>(
+    listener: TcpListener,
+    answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> GracefulShutdown {
     let connections = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -31,7 +47,7 @@ pub async fn serve(
                 Ok((stream, _)) => {
                     // Tokens are small and late ones are what users see.
                     let _ = stream.set_nodelay(true);
-                    spawn_connection(TokioIo::new(stream), &app, &connections);
+                    spawn_connection(TokioIo::new(stream), answer.clone(), &connections);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
@@ -39,23 +55,19 @@ pub async fn serve(
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            () = &mut shutdown => break,
+            () = &mut shutdown => return connections,
         }
     }
-    drop(listener);
-    app.start_draining();
-    tokio::time::timeout(drain, connections.shutdown()).await
 }
 
-fn spawn_connection(
+fn spawn_connection<F: Future<Output = Response<Body>> + Send + 'static>(
     stream: TokioIo<tokio::net::TcpStream>,
-    app: &Arc<App>,
+    answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
     connections: &GracefulShutdown,
 ) {
-    let app = app.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(pipeline::answer(app, request).await) }
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

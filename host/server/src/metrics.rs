@@ -1,18 +1,26 @@
 //! What `/metrics` shows, under vLLM's names where it has one, so that dashboards and autoscalers made for it fit.
 
 mod engine;
+mod functions;
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::{Registry, Unit},
 };
 
 use sandbox::PluginStats;
 
 use crate::app::App;
+use functions::FunctionMetrics;
+pub(crate) use functions::FunctionOutcome;
 
 /// Counters and histograms that requests feed. Gauges are read from the engine when somebody asks.
 pub(crate) struct Metrics {
@@ -23,6 +31,7 @@ pub(crate) struct Metrics {
     time_to_first_token: Histogram,
     inter_token_latency: Histogram,
     e2e_latency: Histogram,
+    functions: FunctionMetrics,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -45,6 +54,14 @@ struct PluginPhase {
 struct PluginFault {
     plugin: String,
     fault: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PluginServing {
+    plugin: String,
+    role: &'static str,
+    version: String,
+    digest: String,
 }
 
 impl Metrics {
@@ -70,6 +87,7 @@ impl Metrics {
             time_to_first_token: Histogram::new(first_token),
             inter_token_latency: Histogram::new(between_tokens),
             e2e_latency: Histogram::new(whole),
+            functions: FunctionMetrics::new(),
         }
     }
 
@@ -104,6 +122,17 @@ impl Metrics {
         self.finished
             .get_or_create(&Finished { finished_reason })
             .inc();
+    }
+
+    /// A request to a function ended; version 0 is one that is part of the host.
+    pub(crate) fn function_answered(
+        &self,
+        function: &str,
+        version: u32,
+        outcome: FunctionOutcome,
+        took: Duration,
+    ) {
+        self.functions.answered(function, version, outcome, took);
     }
 
     /// A request ended, this long after it arrived.
@@ -158,10 +187,33 @@ pub(crate) fn render(app: &App) -> String {
         metrics.responses.clone(),
     );
     register_plugins(&mut registry, &app.sandbox.stats());
+    register_serving(&mut registry, app);
+    metrics.functions.register(&mut registry, app);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)
         .expect("writing to a string does not fail");
     text
+}
+
+/// Which plugins serve now.
+fn register_serving(registry: &mut Registry, app: &App) {
+    let serving = Family::<PluginServing, Gauge>::default();
+    let current = app.plugins.current();
+    for info in current.plugins.infos().chain(app.functions.builtin()) {
+        let labels = PluginServing {
+            plugin: info.name.to_string(),
+            role: info.role.as_str(),
+            version: info.version.clone().unwrap_or_default(),
+            digest: info.digest.to_string(),
+        };
+        serving.get_or_create(&labels).set(1);
+    }
+    registry.register("host_plugin_info", "Plugins that serve", serving);
+    registry.register(
+        "host_plugin_generation",
+        "How often the plugins were replaced, and 1",
+        ConstGauge::new(current.generation as i64),
+    );
 }
 
 fn register_plugins(registry: &mut Registry, stats: &[PluginStats]) {

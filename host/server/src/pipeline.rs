@@ -9,7 +9,7 @@ use sandbox::{ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSe
 use crate::{
     app::{App, unix_seconds},
     body::{self, Body},
-    constraint, cors, error,
+    constraint, cors, error, functions,
     generating::Generating,
     health, prompt, reply, request_id, routes,
     sampling::SamplingPlan,
@@ -42,19 +42,25 @@ pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
     response
 }
 
-/// From the HTTP request to the router plugin. What fails here gets the host's own error object.
+/// From the HTTP request to the router plugin, or to a function. What fails here gets the host's own error object.
 async fn route(
     app: &Arc<App>,
     request: Request<Incoming>,
     arrival: &Arrival,
 ) -> Result<Response<Body>, ApiError> {
-    let (head, body) = request.into_parts();
-    app.settings.api_keys.check(&head.headers)?;
     let current = app.plugins.current();
     let plugins = &current.plugins;
-    let path = percent_encoding::percent_decode_str(head.uri.path())
+    let path = percent_encoding::percent_decode_str(request.uri().path())
         .decode_utf8_lossy()
         .into_owned();
+    // The router's own paths first: a function at `/*` takes what is left.
+    if !routes::know(plugins.router.routes(), &path)
+        && let Some(found) = app.functions.find(&path)
+    {
+        return functions::answer(app, found, request, arrival).await;
+    }
+    let (head, body) = request.into_parts();
+    app.settings.api_keys.check(&head.headers)?;
     routes::check(plugins.router.routes(), &head.method, &path)?;
     let body = body::read(body, app.settings.max_body_bytes).await?;
     let server_info = ServerInfo {
@@ -92,8 +98,8 @@ async fn route(
     }
 }
 
-/// From a typed request to sequences in the engine. What fails here is told in the router's words.
-async fn start(
+/// From a typed request, a router's or a function's, to sequences in the engine. What fails here is told in the router's words.
+pub(crate) async fn start(
     app: &Arc<App>,
     plugins: &PluginSet,
     mut request: InferenceRequest,

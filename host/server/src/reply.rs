@@ -132,5 +132,7 @@ fn streamed(first: Bytes, encoder: Encoder) -> Body {
         };
         Some((Ok::<_, Infallible>(Frame::data(bytes)), (None, encoder)))
     });
-    StreamBody::new(chunks).boxed_unsync()
+    StreamBody::new(chunks)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }

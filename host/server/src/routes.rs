@@ -31,8 +31,13 @@ pub(crate) fn check(routes: &[Route], method: &Method, path: &str) -> Result<(),
     Err(refusal(StatusCode::METHOD_NOT_ALLOWED, message))
 }
 
+/// Whether one of the routes is for this path, whatever its method.
+pub(crate) fn know(routes: &[Route], path: &str) -> bool {
+    routes.iter().any(|route| matches(&route.path, path))
+}
+
 /// A pattern's last segment `*` stands for one or more segments.
-fn matches(pattern: &str, path: &str) -> bool {
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => path
             .strip_prefix(prefix)

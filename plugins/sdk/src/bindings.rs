@@ -1,4 +1,5 @@
-//! What wit-bindgen makes of `wit/v0.1`: the records once, then one module per role that shares them.
+//! What wit-bindgen makes of `wit/v0.1`: the records and the imports once, then one module per role that shares them. Of the
+//! imports a component keeps those that its code calls. A function's export is WASI's, whose bindings come as a crate.
 //!
 //! `pub_export_macro` matters for more than visibility: it keeps a world's exports out of this crate's own custom
 //! sections and puts them where `register!` stands, so a plugin exports its own role and not all three.
@@ -18,6 +19,10 @@ pub mod shared {
                 import lm:plugin/types@0.1.0;
                 import lm:plugin/log@0.1.0;
                 import lm:plugin/config@0.1.0;
+                import lm:plugin/clock@0.1.0;
+                import lm:plugin/random@0.1.0;
+                import lm:plugin/key-value@0.1.0;
+                import lm:plugin/inference@0.1.0;
             }
         ",
         generate_all,
@@ -75,4 +80,9 @@ pub mod chat_template {
             "lm:plugin/templating@0.1.0/model-template": [#[derive(PartialEq)]],
         },
     });
+}
+
+#[cfg(target_arch = "wasm32")]
+pub mod function {
+    pub use wasip2::{http::proxy::export, *};
 }

@@ -1,6 +1,6 @@
 //! Write a plugin for the host in Rust: one trait per role, one macro.
 //!
-//! For authors of routers, shapers and chat templates. A plugin implements the trait of its role for a type of its own
+//! For authors of routers, shapers, chat templates and functions. A plugin implements the trait of its role for a type of its own
 //! and names that type in [`register!`]; the component model's bindings stay in here. On a native target the same code
 //! compiles with [`mock`] in the host's place, so a plugin's unit tests run under plain `cargo test`. This crate knows the
 //! contract in `wit/`, and nothing of the host or of any particular plugin.
@@ -23,12 +23,17 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod chat_template;
+pub mod clock;
 pub mod config;
 mod construct;
 mod error;
+pub mod function;
+pub mod inference;
+pub mod key_value;
 pub mod log;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod mock;
+pub mod random;
 mod register;
 pub mod router;
 pub mod shaper;
@@ -45,5 +50,6 @@ pub use bindings::{
     },
 };
 pub use chat_template::{ChatTemplate, OutputParser};
+pub use function::Function;
 pub use router::{Outcome, Reply, Router};
 pub use shaper::Shaper;

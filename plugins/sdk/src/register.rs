@@ -1,8 +1,9 @@
-/// Makes a type the plugin: `register!(router: T)`, `register!(shaper: T)` or `register!(chat_template: T)`.
+/// Makes a type the plugin: `register!(router: T)`, `register!(shaper: T)`, `register!(chat_template: T)` or
+/// `register!(function: T)`.
 ///
 /// Once per crate, where `T` implements the role's trait ([`Router`](crate::Router), [`Shaper`](crate::Shaper),
-/// [`ChatTemplate`](crate::ChatTemplate)). On a native target it checks just that: the exported symbols have names that
-/// only a component can carry.
+/// [`ChatTemplate`](crate::ChatTemplate), [`Function`](crate::Function)). On a native target it checks
+/// just that: the exported symbols have names that only a component can carry.
 #[macro_export]
 macro_rules! register {
     (router: $plugin:ty) => {
@@ -13,6 +14,9 @@ macro_rules! register {
     };
     (chat_template: $plugin:ty) => {
         $crate::register!(@export chat_template, $crate::ChatTemplate, $plugin);
+    };
+    (function: $plugin:ty) => {
+        $crate::register!(@export function, $crate::Function, $plugin);
     };
     (@export $role:ident, $role_trait:path, $plugin:ty) => {
         #[cfg(target_arch = "wasm32")]

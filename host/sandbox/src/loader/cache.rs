@@ -125,14 +125,6 @@ fn file_name(engine: &Engine, sha256: &str) -> String {
     format!("{sha256}-{:016x}.cwasm", hasher.finish())
 }
 
-/// SHA-256 as 64 lower-case hexadecimal digits.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// Makes the folder fit; returns the user that this process runs as.
 fn prepare(dir: &Path) -> Result<u32, String> {
     DirBuilder::new()

@@ -10,10 +10,7 @@ use crate::support::*;
 
 /// Loads the hostile shaper in a new sandbox, as a new process would, calls it, and tells where its code came from.
 async fn load(dir: &Path) -> Origin {
-    let loader = Loader::new(
-        Sandbox::new(limits()).unwrap(),
-        Some(AotCache::open(dir).unwrap()),
-    );
+    let loader = Loader::new(sandbox(limits()), Some(AotCache::open(dir).unwrap()));
     let shaper = hostile_shaper(&loader).await;
     assert_eq!(
         shaper.shape(&inference("echo"), &caller()).await,
@@ -123,10 +120,7 @@ async fn without_a_cache_every_load_compiles() {
 async fn code_that_cannot_be_kept_still_serves() {
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path().join("cache");
-    let loader = Loader::new(
-        Sandbox::new(limits()).unwrap(),
-        Some(AotCache::open(&dir).unwrap()),
-    );
+    let loader = Loader::new(sandbox(limits()), Some(AotCache::open(&dir).unwrap()));
     fs::remove_dir(&dir).unwrap();
     assert_eq!(
         hostile_shaper(&loader).await.info().origin,

@@ -3,6 +3,7 @@
 mod cache;
 mod calls;
 mod faults;
+mod functions;
 mod loading;
 mod pool;
 mod support;

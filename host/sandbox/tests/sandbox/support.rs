@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandbox::{
-    Caller, Constraint, Conversation, Delta, Grants, InferenceRequest, Input, Limits, Loader,
+    Caller, Capability, Constraint, Conversation, Delta, InferenceRequest, Input, Limits, Loader,
     Message, ModelCard, ModelTemplate, PluginSpec, Request, Router, Sampling, Sandbox, ServerInfo,
     Shaper, Template, ToolChoice,
 };
@@ -19,8 +19,20 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
+pub(crate) fn sandbox(requests: Limits) -> Sandbox {
+    Sandbox::new(requests, function_limits(), None).unwrap()
+}
+
+/// As few for functions.
+pub(crate) fn function_limits() -> Limits {
+    Limits {
+        max_instances: 8,
+        ..Limits::for_functions()
+    }
+}
+
 pub(crate) fn loader(limits: Limits) -> Loader {
-    Loader::new(Sandbox::new(limits).unwrap(), None)
+    Loader::new(sandbox(limits), None)
 }
 
 /// A built plugin from `plugins/dist`.
@@ -32,15 +44,9 @@ pub(crate) fn wasm(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// A plugin of this name with all grants.
+/// A plugin of this name with the grants that all of them need.
 pub(crate) fn spec(name: &str) -> PluginSpec {
-    PluginSpec {
-        grants: Grants {
-            log: true,
-            config: true,
-        },
-        ..PluginSpec::named(name)
-    }
+    PluginSpec::named(name).granted([Capability::Log, Capability::Config])
 }
 
 pub(crate) async fn hostile_shaper(loader: &Loader) -> Shaper {

@@ -2,6 +2,7 @@
 //! a stand-in, whose tokens are a function of the prompt.
 
 mod contract;
+mod functions;
 mod hostile;
 mod load;
 mod sampling;

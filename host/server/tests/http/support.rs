@@ -1,20 +1,25 @@
 //! A server on a free port, and ways to ask it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
 };
 
+use artifact::Disk;
+use deploy::{Quota, Store};
 use engine::{
     EngineConfig, EngineHandle, ModelRunner, Overlap, RunnerLimits,
     fake::FakeRunner,
     runner::{RowOutcome, Step, StepError},
 };
+use futures_util::FutureExt;
 use reqwest::{Response, StatusCode};
-use sandbox::{AotCache, Grants, Limits, Loader, PluginSet, PluginSpec, Sandbox};
+use sandbox::{
+    AotCache, Capability, KeyValueStore, Limits, Loader, PluginSet, PluginSpec, Sandbox,
+};
 use serde_json::{Value, json};
-use server::{ApiKeys, App, Model, SamplingDefaults, Settings};
+use server::{Admin, ApiKeys, App, Functions, Model, SamplingDefaults, Settings};
 use text::Tokenizer;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -31,6 +36,12 @@ pub(crate) const SHIPPED: Plugins = Plugins {
     template: "chat-template",
 };
 
+const QUOTA: Quota = Quota {
+    max_functions: 8,
+    max_versions: std::num::NonZeroUsize::new(3).unwrap(),
+    max_bytes: 64 << 20,
+};
+
 /// What a test's server is like.
 pub(crate) struct Setup {
     pub(crate) plugins: Plugins,
@@ -38,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) api_keys: &'static [&'static str],
     pub(crate) engine: EngineConfig,
     pub(crate) request_timeout: Option<Duration>,
+    /// Where functions and pairs are kept.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -54,17 +67,25 @@ impl Default for Setup {
             api_keys: &[],
             engine,
             request_timeout: None,
+            data_dir: None,
         }
     }
 }
 
 pub(crate) struct Server {
     pub(crate) url: String,
+    /// Of the administrators' API, whose token is [`ADMIN_TOKEN`].
+    pub(crate) admin_url: String,
+    pub(crate) app: Arc<App>,
+    pub(crate) loader: Loader,
     pub(crate) engine: EngineHandle,
     pub(crate) client: reqwest::Client,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<bool>,
+    administrating: JoinHandle<()>,
 }
+
+pub(crate) const ADMIN_TOKEN: &str = "the-admins-token";
 
 /// What the stand-in model offers.
 fn limits(tokenizer: &Tokenizer) -> RunnerLimits {
@@ -108,8 +129,20 @@ impl Server {
             max_instances: 128,
             ..Limits::default()
         };
-        let sandbox = Sandbox::new(short).unwrap();
-        let plugins = load(&sandbox, &setup.plugins).await;
+        let functions = Limits {
+            cpu_budget: Duration::from_millis(500),
+            wall_deadline: Duration::from_secs(20),
+            max_instances: 128,
+            ..Limits::for_functions()
+        };
+        let pairs = |data: &PathBuf| KeyValueStore::open(data.join("pairs"), 1 << 20).unwrap();
+        let sandbox = Sandbox::new(short, functions, setup.data_dir.as_ref().map(pairs)).unwrap();
+        let loader = loader(&sandbox);
+        let plugins = load(&loader, &setup.plugins).await;
+        let store =
+            |data: &PathBuf| Store::open(&data.join("functions"), Disk::new(), QUOTA).unwrap();
+        let store = setup.data_dir.as_ref().map(store);
+        let functions = Functions::open(loader.clone(), store, Vec::new()).await;
         let tokenizer = tokenizer();
         let end_of_turn = tokenizer.token_to_id("<|im_end|>");
         let model = Model {
@@ -139,25 +172,45 @@ impl Server {
             model,
             sandbox,
             plugins,
+            functions,
             engine.clone(),
             settings,
         );
+        let app = Arc::new(app);
+        let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin_url = format!("http://{}", admin_listener.local_addr().unwrap());
+        let reload = {
+            let loader = loader.clone();
+            move || {
+                let loader = loader.clone();
+                async move { Ok(load(&loader, &SHIPPED).await) }.boxed()
+            }
+        };
+        let admin = Admin::new(app.clone(), ADMIN_TOKEN.into(), Box::new(reload));
+        let administrating = tokio::spawn(admin.serve(admin_listener));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(async move {
-            let shutdown = async move { drop(stopped.await) };
-            server::serve(listener, Arc::new(app), shutdown, Duration::from_secs(20))
-                .await
-                .is_ok()
+        let serving = tokio::spawn({
+            let app = app.clone();
+            async move {
+                let shutdown = async move { drop(stopped.await) };
+                server::serve(listener, app, shutdown, Duration::from_secs(20))
+                    .await
+                    .is_ok()
+            }
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
             url,
+            admin_url,
+            app,
+            loader,
             engine,
             client,
             stop,
             serving,
+            administrating,
         }
     }
 
@@ -187,6 +240,8 @@ impl Server {
     /// Stops the server as SIGTERM would; true if every request came to its end.
     pub(crate) async fn stop(self) -> bool {
         drop(self.client);
+        self.administrating.abort();
+        let _ = self.administrating.await;
         self.stop.send(()).unwrap();
         self.serving.await.unwrap()
     }
@@ -244,23 +299,22 @@ pub(crate) fn ask(model: &str, question: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 12, "temperature": 0})
 }
 
-async fn load(sandbox: &Sandbox, plugins: &Plugins) -> PluginSet {
+fn loader(sandbox: &Sandbox) -> Loader {
     let cache = AotCache::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")).unwrap();
-    let loader = Loader::new(sandbox.clone(), Some(cache));
-    let spec = |name: &str| PluginSpec {
-        grants: Grants {
-            log: true,
-            config: true,
-        },
-        ..PluginSpec::named(name)
-    };
-    let wasm = |name: &str| {
-        let path = format!(
-            "{}/../../plugins/dist/{name}.wasm",
-            env!("CARGO_MANIFEST_DIR")
-        );
-        std::fs::read(path).unwrap()
-    };
+    Loader::new(sandbox.clone(), Some(cache))
+}
+
+/// A built component.
+pub(crate) fn wasm(name: &str) -> Vec<u8> {
+    let path = format!(
+        "{}/../../plugins/dist/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    std::fs::read(path).unwrap()
+}
+
+pub(crate) async fn load(loader: &Loader, plugins: &Plugins) -> PluginSet {
+    let spec = |name: &str| PluginSpec::named(name).granted([Capability::Log, Capability::Config]);
     PluginSet {
         router: loader
             .load_router(spec(plugins.router), wasm(plugins.router))

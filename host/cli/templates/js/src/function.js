@@ -1,0 +1,26 @@
+// What the function answers. Begin here.
+
+import { Refusal, failure } from "./failure.js";
+import { chat, read } from "./model.js";
+
+const TEXT = { "content-type": "text/plain; charset=utf-8" };
+
+/** Answers a request. `inference` is the host's `lm:plugin/inference`; `http.js` says what a request and a response are. */
+export async function answer(request, inference) {
+  if (request.method !== "POST") return { headers: TEXT, body: "POST a question, and the model answers it.\n" };
+  try {
+    const question = await request.text();
+    if (question.trim() === "") throw new Refusal(400, null, "the body is empty: send a question");
+    const generation = chat(inference, [{ role: "user", content: question }], { maxTokens: 500, stream: true });
+    return { headers: TEXT, body: texts(generation) };
+  } catch (error) {
+    return failure(error);
+  }
+}
+
+/** The answer's text, piece by piece as the model writes it. */
+function* texts(generation) {
+  for (const { text } of read(generation)) {
+    if (text !== undefined) yield text;
+  }
+}
