@@ -20,7 +20,7 @@ async fn start(setup: Setup) -> (tempfile::TempDir, Server) {
 
 impl Server {
     /// Asks the administrators' API; the status and the JSON of the answer.
-    async fn admin(
+    pub(crate) async fn admin(
         &self,
         method: Method,
         path: &str,
@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// Deploys a built component under `/fn/NAME/*` on these terms.
-    async fn deploy(&self, name: &str, component: &str, terms: Value) -> Value {
+    pub(crate) async fn deploy(&self, name: &str, component: &str, terms: Value) -> Value {
         let digest = self.upload(wasm(component)).await;
         let mut order =
             json!({"component": digest, "route": format!("/fn/{name}/*"), "access": "public"});
@@ -63,7 +63,7 @@ impl Server {
         answer
     }
 
-    async fn get(&self, path: &str) -> reqwest::Response {
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         self.client
             .get(format!("{}{path}", self.url))
             .send()

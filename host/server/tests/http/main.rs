@@ -5,5 +5,6 @@ mod contract;
 mod functions;
 mod hostile;
 mod load;
+mod reload;
 mod sampling;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -16,7 +16,8 @@ use engine::{
 use futures_util::FutureExt;
 use reqwest::{Response, StatusCode};
 use sandbox::{
-    AotCache, Capability, KeyValueStore, Limits, Loader, PluginSet, PluginSpec, Sandbox,
+    AotCache, Capability, KeyValueStore, Limits, Loader, PluginError, PluginSet, PluginSpec,
+    Sandbox,
 };
 use serde_json::{Value, json};
 use server::{Admin, ApiKeys, App, Functions, Model, SamplingDefaults, Settings};
@@ -24,6 +25,7 @@ use text::Tokenizer;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// The three components that a server is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Plugins {
     pub(crate) router: &'static str,
     pub(crate) shaper: &'static str,
@@ -76,8 +78,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// Of the administrators' API, whose token is [`ADMIN_TOKEN`].
     pub(crate) admin_url: String,
-    pub(crate) app: Arc<App>,
-    pub(crate) loader: Loader,
+    /// What the next reload loads.
+    pub(crate) next_plugins: Arc<Mutex<Plugins>>,
     pub(crate) engine: EngineHandle,
     pub(crate) client: reqwest::Client,
     stop: oneshot::Sender<()>,
@@ -138,7 +140,7 @@ impl Server {
         let pairs = |data: &PathBuf| KeyValueStore::open(data.join("pairs"), 1 << 20).unwrap();
         let sandbox = Sandbox::new(short, functions, setup.data_dir.as_ref().map(pairs)).unwrap();
         let loader = loader(&sandbox);
-        let plugins = load(&loader, &setup.plugins).await;
+        let plugins = load(&loader, &setup.plugins).await.unwrap();
         let store =
             |data: &PathBuf| Store::open(&data.join("functions"), Disk::new(), QUOTA).unwrap();
         let store = setup.data_dir.as_ref().map(store);
@@ -179,11 +181,12 @@ impl Server {
         let app = Arc::new(app);
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin_url = format!("http://{}", admin_listener.local_addr().unwrap());
+        let next_plugins = Arc::new(Mutex::new(setup.plugins));
         let reload = {
-            let loader = loader.clone();
+            let (loader, next) = (loader, next_plugins.clone());
             move || {
-                let loader = loader.clone();
-                async move { Ok(load(&loader, &SHIPPED).await) }.boxed()
+                let (loader, plugins) = (loader.clone(), *next.lock().unwrap());
+                async move { load(&loader, &plugins).await.map_err(|e| e.to_string()) }.boxed()
             }
         };
         let admin = Admin::new(app.clone(), ADMIN_TOKEN.into(), Box::new(reload));
@@ -204,8 +207,7 @@ impl Server {
         Self {
             url,
             admin_url,
-            app,
-            loader,
+            next_plugins,
             engine,
             client,
             stop,
@@ -313,22 +315,12 @@ pub(crate) fn wasm(name: &str) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-pub(crate) async fn load(loader: &Loader, plugins: &Plugins) -> PluginSet {
+async fn load(loader: &Loader, plugins: &Plugins) -> Result<PluginSet, PluginError> {
     let spec = |name: &str| PluginSpec::named(name).granted([Capability::Log, Capability::Config]);
-    PluginSet {
-        router: loader
-            .load_router(spec(plugins.router), wasm(plugins.router))
-            .await
-            .unwrap(),
-        shapers: vec![
-            loader
-                .load_shaper(spec(plugins.shaper), wasm(plugins.shaper))
-                .await
-                .unwrap(),
-        ],
-        template: loader
-            .load_template(spec(plugins.template), wasm(plugins.template))
-            .await
-            .unwrap(),
-    }
+    let (router, shaper, template) = (plugins.router, plugins.shaper, plugins.template);
+    Ok(PluginSet {
+        router: loader.load_router(spec(router), wasm(router)).await?,
+        shapers: vec![loader.load_shaper(spec(shaper), wasm(shaper)).await?],
+        template: loader.load_template(spec(template), wasm(template)).await?,
+    })
 }
