@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
 
     let sandbox = Sandbox::new(limits(&args), Limits::for_functions(), key_value(&args)?)?;
     let cache = AotCache::open(model::demo::cache_dir().join("plugins"))?;
-    let loader = Loader::new(sandbox.clone(), Some(cache));
+    let loader = Loader::new(sandbox, Some(cache));
     let plugin_file = PluginFile {
         path: args.plugins.clone(),
         shaper_config: shaper_config(&args),
@@ -96,9 +96,7 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         max_body_bytes: args.max_body_bytes,
         request_timeout: args.request_timeout.map(|s| Duration::from_secs(s.get())),
     };
-    let app = App::new(
-        &names, &root, served, sandbox, plugins, functions, engine, settings,
-    );
+    let app = App::new(&names, &root, served, plugins, functions, engine, settings);
     let app = Arc::new(app);
     let reloader = Reloader::new(app.clone(), loader, plugin_file);
     reloader.start(args.watch_plugins)?;
@@ -378,9 +376,7 @@ mod tests {
             request_timeout: None,
         };
         let names = ["demo".to_owned()];
-        let app = App::new(
-            &names, "tests", model, sandbox, plugins, functions, engine, settings,
-        );
+        let app = App::new(&names, "tests", model, plugins, functions, engine, settings);
         (app, engine_thread)
     }
 

@@ -60,7 +60,7 @@ pub struct App {
 
 impl App {
     /// `names` are the served names of the model, the first being the default; `root` is where the model came from; the
-    /// plugins are loaded into `sandbox`.
+    /// plugins are loaded into the sandbox of the functions.
     ///
     /// # Panics
     /// If there is no name, which the caller has checked.
@@ -68,7 +68,6 @@ impl App {
         names: &[String],
         root: &str,
         model: Model,
-        sandbox: Sandbox,
         plugins: PluginSet,
         functions: Functions,
         engine: EngineHandle,
@@ -91,8 +90,8 @@ impl App {
             models,
             model,
             plugins,
+            sandbox: functions.sandbox().clone(),
             functions,
-            sandbox,
             engine,
             settings,
             metrics: Metrics::new(),

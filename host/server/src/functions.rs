@@ -16,7 +16,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use deploy::{Access, Deployments, FunctionName, Quota, Routes, Store, Version, VersionNumber};
-use sandbox::{Loader, PluginInfo, PluginLimits, PluginSpec};
+use sandbox::{Loader, PluginInfo, PluginLimits, PluginSpec, Sandbox};
 
 use crate::routes;
 
@@ -115,6 +115,11 @@ impl Functions {
             builtin: builtin.collect(),
             live: ArcSwap::from_pointee(live),
         }
+    }
+
+    /// Where functions are loaded.
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        self.loader.sandbox()
     }
 
     /// Who answers this path, if a function does. Those that are part of the host go first.

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use sandbox::{AotCache, Loader, Origin, Sandbox, SandboxError};
+use sandbox::{AotCache, Loader, Origin, SandboxError};
 
 use crate::support::*;
 

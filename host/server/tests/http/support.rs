@@ -172,7 +172,6 @@ impl Server {
             &names,
             "tests",
             model,
-            sandbox,
             plugins,
             functions,
             engine.clone(),

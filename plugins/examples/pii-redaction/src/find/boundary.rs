@@ -58,6 +58,11 @@ pub(super) fn digit_runs(text: &str, from: usize) -> impl Iterator<Item = usize>
     (from..bytes.len()).filter(begins)
 }
 
+/// The length of the run of ASCII digits that begins here.
+pub(super) fn run_len(text: &str, start: usize) -> usize {
+    text[start..].bytes().take_while(u8::is_ascii_digit).count()
+}
+
 /// The word at the end of a text; empty if it is a long one, which means none of the words that matter here.
 pub(super) fn last_word(text: &str) -> &str {
     const MAX_WORD_LEN: usize = 32;

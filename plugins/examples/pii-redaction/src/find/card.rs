@@ -3,14 +3,18 @@
 use std::ops::Range;
 
 use super::{
-    boundary::{digit_runs, number_begins, number_ends},
+    boundary::{digit_runs, number_begins, number_ends, run_len},
     groups::{self, Gap, Group},
 };
 
 const MAX_LEN: usize = 19;
 
 pub(super) fn next(text: &str, from: usize) -> Option<Range<usize>> {
-    let mut starts = digit_runs(text, from).filter(|&start| number_begins(text, start));
+    // A first look that is quick: texts may be full of numbers.
+    let may_begin = |&start: &usize| {
+        matches!(run_len(text, start), 4 | 13..=MAX_LEN) && number_begins(text, start)
+    };
+    let mut starts = digit_runs(text, from).filter(may_begin);
     starts.find_map(|start| {
         let groups = groups::read(text, start, MAX_LEN);
         // The longest first: what follows a card's number is often a number, too.
@@ -28,15 +32,13 @@ fn is_card(text: &str, groups: &[Group]) -> bool {
     let is_grouped = matches!(gap, Gap::Space | Gap::Hyphen)
         && rest.iter().all(|group| group.gap == gap)
         && is_as_printed(groups);
-    let number: String = groups
-        .iter()
-        .map(|group| &text[group.span.clone()])
-        .collect();
     let end = groups.last().map_or(0, Group::end);
-    (rest.is_empty() || is_grouped)
-        && number_ends(text, end)
-        && is_of_a_network(&number)
-        && has_right_check_digit(&number)
+    if !(rest.is_empty() || is_grouped) || !number_ends(text, end) {
+        return false;
+    }
+    let parts = groups.iter().map(|group| &text[group.span.clone()]);
+    let number: String = parts.collect();
+    is_of_a_network(&number) && has_right_check_digit(&number)
 }
 
 /// Groups of four, of which the last may be shorter, or American Express's and Diners Club's three groups.

@@ -36,12 +36,15 @@ impl Group {
     }
 }
 
-/// The groups of the number that begins here, until there are more than `max_digits` digits.
+/// No number has more groups.
+const MAX_GROUPS: usize = 8;
+
+/// The groups of the number that begins here, until there are more than `max_digits` digits or [`MAX_GROUPS`] groups.
 pub(super) fn read(text: &str, start: usize, max_digits: usize) -> Vec<Group> {
-    let mut groups = Vec::new();
+    let mut groups = Vec::with_capacity(MAX_GROUPS);
     let mut num_digits = 0;
     let mut at = start;
-    while num_digits <= max_digits {
+    while num_digits <= max_digits && groups.len() < MAX_GROUPS {
         let (gap, opens, digits) = match groups.is_empty() {
             true => (Gap::None, text[at..].starts_with('('), at),
             false => read_gap(text, at),

@@ -9,7 +9,7 @@ mod national;
 use std::ops::Range;
 
 use super::{
-    boundary::{after, before, is_word, joins_left, number_begins, number_ends},
+    boundary::{after, before, is_word, joins_left, number_begins, number_ends, run_len},
     groups::{self, Gap, Group},
 };
 
@@ -40,7 +40,7 @@ fn after_plus(text: &str, plus: usize) -> Option<usize> {
 
 fn without_plus(text: &str, start: usize) -> Option<usize> {
     let begins = text[start..].starts_with('(') || number_begins(text, start);
-    if !begins || is_amount_or_path(text, start) {
+    if !may_begin(text, start) || !begins || is_amount_or_path(text, start) {
         return None;
     }
     let groups = groups::read(text, start, MAX_DIGITS);
@@ -50,6 +50,17 @@ fn without_plus(text: &str, start: usize) -> Option<usize> {
             || national::is_with_trunk_0(text, groups)
             || (is_dialled_abroad(text, groups) && is_international(text, groups, 2))
     })
+}
+
+/// A first look that is quick: texts may be full of numbers.
+fn may_begin(text: &str, start: usize) -> bool {
+    match (&text.as_bytes()[start..], run_len(text, start)) {
+        ([b'(', ..], _) => true,
+        ([b'0', ..], len) => len > 1,
+        // North America's country code.
+        ([b'1', _, next, ..], 1) => matches!(next, b'(' | b'2'..=b'9'),
+        (_, len) => matches!(len, 3 | 11),
+    }
 }
 
 /// The end of the longest beginning of `groups` that is a number: what follows one may be digits, too.
