@@ -1,10 +1,17 @@
 //! API keys.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use sandbox::ApiError;
 use subtle::ConstantTimeEq;
 
 use crate::error::{coded, refusal};
+
+/// Where Anthropic's clients show their key.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The headers that hold a client's secrets. They stay with the host.
+pub(crate) const SECRET_HEADERS: [HeaderName; 3] =
+    [header::AUTHORIZATION, X_API_KEY, header::COOKIE];
 
 /// The keys that this server accepts; none means that everyone is let in.
 #[derive(Clone, Default)]
@@ -21,18 +28,21 @@ impl ApiKeys {
         if self.0.is_empty() {
             return Ok(());
         }
-        let given = headers
+        let bearer = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.as_bytes().split_at_checked(7))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
-            .map_or(&b""[..], |(_, key)| key.trim_ascii());
+            .map(|(_, key)| key.trim_ascii());
+        let plain = || headers.get(X_API_KEY).map(|value| value.as_bytes());
+        let given = bearer.or_else(plain).unwrap_or_default();
         let known = self.0.iter().fold(0, |found, key| {
             found | key.as_bytes().ct_eq(given).unwrap_u8()
         });
         if known == 1 {
             return Ok(());
         }
-        let message = "no valid API key: send it as `Authorization: Bearer KEY`";
+        let message =
+            "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`";
         Err(coded(
             "invalid_api_key",
             ApiError {
@@ -74,6 +84,15 @@ mod tests {
             Some("Basic secret"),
         ] {
             assert_eq!(status(&["secret"], bad), Some(401), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_come_in_a_header_of_its_own() {
+        let keys = ApiKeys::new(["secret".to_owned()]);
+        for (key, passes) in [("secret", true), ("secre", false)] {
+            let headers = HeaderMap::from_iter([(X_API_KEY, key.parse().unwrap())]);
+            assert_eq!(keys.check(&headers).is_ok(), passes, "{key}");
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use sandbox::{ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSet, ServerInfo};
 
 use crate::{
     app::{App, unix_seconds},
+    auth::SECRET_HEADERS,
     body::{self, Body},
     constraint, cors, error, functions,
     generating::Generating,
@@ -190,8 +191,9 @@ pub(crate) fn insert_headers(response: &mut Response<Body>, headers: Vec<Header>
 
 /// Secrets stay with the host.
 fn headers_for_guest(headers: &http::HeaderMap) -> Vec<Header> {
-    let secret = |name: &HeaderName| name == header::AUTHORIZATION || name == header::COOKIE;
-    let shown = headers.iter().filter(|(name, _)| !secret(name));
+    let shown = headers
+        .iter()
+        .filter(|(name, _)| !SECRET_HEADERS.contains(name));
     shown
         .map(|(name, value)| Header {
             name: name.to_string(),

@@ -18,6 +18,7 @@ use sandbox::{ApiError, Caller, FunctionBody, FunctionFailed, Visit};
 use super::{Found, model::Model};
 use crate::{
     app::App,
+    auth::SECRET_HEADERS,
     body::Body,
     error::{self, refusal},
     metrics::FunctionOutcome,
@@ -33,8 +34,10 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, ApiError> {
     if found.access == Access::Key {
         app.settings.api_keys.check(request.headers())?;
-        // The server's key is not the function's business.
-        request.headers_mut().remove(header::AUTHORIZATION);
+        // The server's key is not the function's business, nor are cookies of others.
+        for secret in &SECRET_HEADERS {
+            request.headers_mut().remove(secret);
+        }
     }
     if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
         let message = "a request to a function must name its host: send a `host` header";
