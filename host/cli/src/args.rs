@@ -1,6 +1,7 @@
 //! The command line. Flags take vLLM's names where it has one, and each can be given in the environment too.
 
 pub(crate) mod admin;
+pub(crate) mod plugin;
 
 use std::{
     net::IpAddr,
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     Deploy(Box<admin::DeployArgs>),
     /// See and change the functions of a running server
     Function(admin::FunctionArgs),
+    /// Write, build, test and share plugins; see and reload those of a running server
+    #[command(subcommand)]
+    Plugin(Box<plugin::PluginCommand>),
     /// Say what this machine has to offer: GPU, driver, CUDA libraries, kernels
     Doctor,
 }

@@ -6,6 +6,7 @@ mod builtin;
 mod components;
 mod doctor;
 mod offline;
+mod plugin;
 mod plugins;
 mod reload;
 mod serve;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         },
         args::Command::Deploy(args) => runtime.block_on(admin::deploy::run(*args)),
         args::Command::Function(args) => runtime.block_on(admin::function::run(args)),
+        args::Command::Plugin(command) => runtime.block_on(plugin::run(*command)),
         args::Command::Doctor => doctor::run(),
     };
     // A blocking task that still tokenises must not hold the process.

@@ -136,7 +136,7 @@ pub(crate) enum FunctionCommand {
     },
 }
 
-fn parse<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
+pub(super) fn parse<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
     text.parse()
 }
 
@@ -147,7 +147,7 @@ fn parse_percent(text: &str) -> Result<Percent, String> {
     Percent::try_from(number).map_err(|e| e.to_string())
 }
 
-fn parse_capability(text: &str) -> Result<Capability, String> {
+pub(super) fn parse_capability(text: &str) -> Result<Capability, String> {
     let known = Capability::ALL;
     known
         .into_iter()
