@@ -18,6 +18,12 @@ pub(crate) struct AdminClient {
 
 impl AdminClient {
     pub(crate) fn new(args: &AdminArgs) -> Result<Self> {
+        reqwest::Url::parse(&args.admin_url).with_context(|| {
+            format!(
+                "`{}` is no URL: give --admin-url like http://127.0.0.1:8001",
+                args.admin_url
+            )
+        })?;
         let http = reqwest::Client::builder().build();
         Ok(Self {
             http: http.context("cannot make an HTTP client")?,

@@ -28,7 +28,8 @@ pub(crate) enum Command {
     /// Make a component a function of a running server
     Deploy(Box<admin::DeployArgs>),
     /// See and change the functions of a running server
-    Function(admin::FunctionArgs),
+    #[command(subcommand)]
+    Function(admin::FunctionCommand),
     /// Write, build, test and share plugins; see and reload those of a running server
     #[command(subcommand)]
     Plugin(Box<plugin::PluginCommand>),

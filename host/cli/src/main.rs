@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("HOST_LOG")
-                .unwrap_or_else(|_| "warn,plugin=info".into()),
+                .unwrap_or_else(|_| default_log(&command).into()),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             Some(args::Offline::Greedy(args)) => runtime.block_on(offline::greedy::run(&args)),
         },
         args::Command::Deploy(args) => runtime.block_on(admin::deploy::run(*args)),
-        args::Command::Function(args) => runtime.block_on(admin::function::run(args)),
+        args::Command::Function(command) => runtime.block_on(admin::function::run(command)),
         args::Command::Plugin(command) => runtime.block_on(plugin::run(*command)),
         args::Command::Doctor => doctor::run(),
     };
@@ -58,6 +58,18 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
+    }
+}
+
+/// What is logged where `HOST_LOG` does not say. `host plugin` shows what a plugin logged where that tells something.
+fn default_log(command: &args::Command) -> &'static str {
+    match command {
+        args::Command::Plugin(_) => "warn,plugin=off",
+        args::Command::Serve(_)
+        | args::Command::Benchmark(_)
+        | args::Command::Deploy(_)
+        | args::Command::Function(_)
+        | args::Command::Doctor => "warn,plugin=info",
     }
 }
 

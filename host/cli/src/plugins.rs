@@ -10,7 +10,7 @@ use sandbox::{PluginLimits, PluginSpec};
 use serde::Deserialize;
 
 use crate::builtin::Builtin;
-pub(crate) use load::PluginFile;
+pub(crate) use load::{Fingerprint, PluginFile};
 
 /// The file as written; without one, everything is as if it were empty.
 #[derive(Debug, Default, Deserialize)]

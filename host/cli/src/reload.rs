@@ -8,7 +8,7 @@ use sandbox::{Loader, PluginSet};
 use server::App;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::plugins::PluginFile;
+use crate::plugins::{Fingerprint, PluginFile};
 
 /// How often files are looked at, and how long they must have been left alone: a compiler writes in pieces.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -36,8 +36,8 @@ impl Reloader {
         .boxed()
     }
 
-    /// Reloads on SIGHUP, and if asked to whenever files change.
-    pub(crate) fn start(&self, watch_plugins: bool) -> Result<()> {
+    /// Reloads on SIGHUP, and whenever files are not as they were when they were loaded, if that was looked at.
+    pub(crate) fn start(&self, loaded: Option<Fingerprint>) -> Result<()> {
         let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
         let this = self.clone();
         tokio::spawn(async move {
@@ -45,23 +45,24 @@ impl Reloader {
                 this.reload().await;
             }
         });
-        if watch_plugins {
-            tokio::spawn(self.clone().watch());
+        if let Some(loaded) = loaded {
+            tokio::spawn(self.clone().watch(loaded));
         }
         Ok(())
     }
 
-    async fn watch(self) {
-        let mut serving = self.file.last_change();
-        let mut seen = serving;
+    async fn watch(self, mut loaded: Fingerprint) {
+        let mut seen = None;
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
-            let now = self.file.last_change();
-            if now == seen && now != serving {
-                serving = now;
+            let Some(now) = self.file.fingerprint() else {
+                return;
+            };
+            if seen.as_ref() == Some(&now) && now != loaded {
+                loaded = now.clone();
                 self.reload().await;
             }
-            seen = now;
+            seen = Some(now);
         }
     }
 

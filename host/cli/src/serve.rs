@@ -64,6 +64,11 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         path: args.plugins.clone(),
         shaper_config: shaper_config(&args),
     };
+    // Before anything is loaded: what changes meanwhile is loaded again.
+    let watched = match args.watch_plugins {
+        true => plugin_file.fingerprint(),
+        false => None,
+    };
     let load_model = tokio::task::spawn_blocking({
         let args = args.clone();
         move || {
@@ -99,7 +104,7 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     let app = App::new(&names, &root, served, plugins, functions, engine, settings);
     let app = Arc::new(app);
     let reloader = Reloader::new(app.clone(), loader, plugin_file);
-    reloader.start(args.watch_plugins)?;
+    reloader.start(watched)?;
 
     announce(address, &names[0], !args.api_key.is_empty());
     if let (Some(listener), Some(token)) = (admin_listener, &args.admin_token) {

@@ -7,7 +7,7 @@
 mod error;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     fs::{self, File, Permissions, TryLockError},
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -32,7 +32,12 @@ pub struct Store {
     current: Deployments,
     /// The components of states that could not be written for sure: one of them may be what the disk has.
     in_doubt: BTreeSet<Digest>,
+    /// Components that were put and are not named yet, oldest first: others' commits leave them in peace.
+    waiting: VecDeque<Digest>,
 }
+
+/// How many components may wait to be named. The oldest gives way to one more.
+const MAX_WAITING: usize = 64;
 
 impl Store {
     /// Opens the folder, which is made if it is missing, readable by nobody else, and removes what no version names.
@@ -66,6 +71,7 @@ impl Store {
             blobs,
             current,
             in_doubt: BTreeSet::new(),
+            waiting: VecDeque::new(),
         };
         if new {
             // Written before the first component, so that components without a record are always damage.
@@ -80,21 +86,30 @@ impl Store {
         &self.current
     }
 
-    /// Keeps a component, durably, for a version that is to be committed. A commit that does not name it removes it, and so
-    /// does a later `put` that needs its room. Fails if it does not fit into the quota, and then writes nothing.
+    /// Keeps a component, durably, for a version that is to be committed. It waits for that until the store is closed, many
+    /// others were put after it, or a later `put` needs its room. Fails if it does not fit into the quota, and then writes nothing.
     pub fn put(&mut self, component: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(component);
         let max = self.current.quota().max_bytes;
         let needed = component.len() as u64;
         let mut used = self.bytes_beside(&digest)?;
         if used.saturating_add(needed) > max {
+            self.waiting.clear();
             self.remove_unnamed()?;
             used = self.bytes_beside(&digest)?;
         }
         if used.saturating_add(needed) > max {
             return Err(StoreError::TooManyBytes { needed, used, max });
         }
-        Ok(self.blobs.put(component)?)
+        self.blobs.put(component)?;
+        self.waiting.retain(|waiting| *waiting != digest);
+        if !self.current.components().contains(&digest) {
+            self.waiting.push_back(digest);
+        }
+        if self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_front();
+        }
+        Ok(digest)
     }
 
     /// The component with this digest, if it is there. Fails where its file holds anything else.
@@ -105,13 +120,15 @@ impl Store {
     /// Changes what is deployed: `change` makes the new state from the current one, which becomes current once it is on
     /// disk. After an error nothing has changed here; where the disk failed, the change may show after the next start.
     ///
-    /// Components that no version names any more are removed then. Each component that a change brings in has to be put first.
+    /// Components that no version names any more are removed then, but for those that wait to be named. Each component that a change brings in has to be put first.
     pub fn commit<E: From<StoreError>>(
         &mut self,
         change: impl FnOnce(&Deployments) -> Result<Deployments, E>,
     ) -> Result<&Deployments, E> {
         let new = change(&self.current)?;
         self.write(new)?;
+        let named = self.current.components();
+        self.waiting.retain(|waiting| !named.contains(waiting));
         // The change is done, whatever becomes of this: it is tried again at the next commit and at the next start.
         let _ = self.remove_unnamed();
         Ok(&self.current)
@@ -135,7 +152,10 @@ impl Store {
     fn remove_unnamed(&self) -> Result<(), StoreError> {
         let named = self.current.components();
         for digest in self.blobs.list()? {
-            if !named.contains(&digest) && !self.in_doubt.contains(&digest) {
+            let kept = named.contains(&digest)
+                || self.in_doubt.contains(&digest)
+                || self.waiting.contains(&digest);
+            if !kept {
                 self.blobs.remove(&digest)?;
             }
         }

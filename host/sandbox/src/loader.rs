@@ -47,11 +47,20 @@ impl Loader {
     /// Loads a component, finds out its role, and starts an instance of it once, so that what does not run never serves.
     /// Compiling happens on a blocking thread of the runtime.
     pub async fn load(&self, spec: PluginSpec, wasm: Vec<u8>) -> Result<Plugin, PluginError> {
+        self.load_as(None, spec, wasm).await
+    }
+
+    async fn load_as(
+        &self,
+        wanted: Option<Role>,
+        spec: PluginSpec,
+        wasm: Vec<u8>,
+    ) -> Result<Plugin, PluginError> {
         let name = spec.name.clone();
         let counters = self.sandbox.records(&name).counters;
         let started = Instant::now();
         let this = self.clone();
-        let linked = tokio::task::spawn_blocking(move || this.link(spec, &wasm)).await;
+        let linked = tokio::task::spawn_blocking(move || this.link(wanted, spec, &wasm)).await;
         counters.called(Phase::Load, started.elapsed());
         // The task can only fail by a panic of the compiler, or when the runtime shuts down.
         let linked = linked.unwrap_or_else(|e| Err(format!("the compiler did not finish ({e})")));
@@ -81,9 +90,9 @@ impl Loader {
         spec: PluginSpec,
         wasm: Vec<u8>,
     ) -> Result<Router, PluginError> {
-        match self.load(spec, wasm).await? {
+        match self.load_as(Some(Role::Router), spec, wasm).await? {
             Plugin::Router(router) => Ok(router),
-            other => Err(self.mismatch(other.info(), Role::Router)),
+            _ => unreachable!("another role was refused"),
         }
     }
 
@@ -93,9 +102,9 @@ impl Loader {
         spec: PluginSpec,
         wasm: Vec<u8>,
     ) -> Result<Shaper, PluginError> {
-        match self.load(spec, wasm).await? {
+        match self.load_as(Some(Role::Shaper), spec, wasm).await? {
             Plugin::Shaper(shaper) => Ok(shaper),
-            other => Err(self.mismatch(other.info(), Role::Shaper)),
+            _ => unreachable!("another role was refused"),
         }
     }
 
@@ -105,9 +114,9 @@ impl Loader {
         spec: PluginSpec,
         wasm: Vec<u8>,
     ) -> Result<Template, PluginError> {
-        match self.load(spec, wasm).await? {
+        match self.load_as(Some(Role::ChatTemplate), spec, wasm).await? {
             Plugin::Template(template) => Ok(template),
-            other => Err(self.mismatch(other.info(), Role::ChatTemplate)),
+            _ => unreachable!("another role was refused"),
         }
     }
 
@@ -117,33 +126,26 @@ impl Loader {
         spec: PluginSpec,
         wasm: Vec<u8>,
     ) -> Result<Function, PluginError> {
-        match self.load(spec, wasm).await? {
+        match self.load_as(Some(Role::Function), spec, wasm).await? {
             Plugin::Function(function) => Ok(function),
-            other => Err(self.mismatch(other.info(), Role::Function)),
+            _ => unreachable!("another role was refused"),
         }
     }
 
-    fn mismatch(&self, info: &PluginInfo, wanted: Role) -> PluginError {
-        let fault = Fault::Load(format!(
-            "it is a {}, and a {wanted} is wanted in its place",
-            info.role
-        ));
-        self.sandbox.records(&info.name).counters.failed(&fault);
-        PluginError {
-            plugin: info.name.clone(),
-            phase: Phase::Load,
-            fault,
-            backtrace: None,
-        }
-    }
-
-    fn link(&self, spec: PluginSpec, wasm: &[u8]) -> Result<Linked, String> {
+    fn link(&self, wanted: Option<Role>, spec: PluginSpec, wasm: &[u8]) -> Result<Linked, String> {
         let manifest = Manifest::of_component(wasm).map_err(|e| e.to_string())?;
         // Which engine it is for is known from its exports, and those from it being compiled.
         let role = match &manifest {
             Some(manifest) => manifest.role,
             None => artifact::inspect(wasm).map_err(|e| e.to_string())?.role,
         };
+        if let Some(wanted) = wanted
+            && wanted != role
+        {
+            return Err(format!(
+                "it is a {role}, and a {wanted} is wanted in its place"
+            ));
+        }
         let (component, origin) = self.compile(role, wasm)?;
         let engine = self.sandbox.engine(role);
         let world = contract::world(&component, engine)?;

@@ -16,17 +16,23 @@ use tokio::net::TcpListener;
 use crate::{
     app::App,
     auth::ApiKeys,
-    body::{Body, full},
+    body::{Body, MaxLen, full},
     error::{self, refusal},
     functions::ChangeError,
     listen,
 };
 
-/// Largest component that can be uploaded, in bytes.
-const MAX_COMPONENT_BYTES: usize = 64 << 20;
+/// Largest component that can be uploaded.
+const MAX_COMPONENT: MaxLen = MaxLen {
+    bytes: 64 << 20,
+    set_by: "the most that a component may have",
+};
 
-/// Largest order, in bytes.
-const MAX_ORDER_BYTES: usize = 1 << 20;
+/// Largest order.
+const MAX_ORDER: MaxLen = MaxLen {
+    bytes: 1 << 20,
+    set_by: "the most that an order may have",
+};
 
 /// Loads the plugins of the operator's file anew; the error says what is wrong with them.
 pub type LoadPlugins = Box<dyn Fn() -> BoxFuture<'static, Result<PluginSet, String>> + Send + Sync>;
@@ -71,7 +77,12 @@ impl Admin {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let answered = match self.token.check(request.headers()) {
             Ok(()) => self.route(request).await,
-            Err(refused) => Err(refused),
+            Err(refused) => Err(ApiError {
+                message: "no valid administrators' token: give what this server was started with (--admin-token, \
+                          HOST_ADMIN_TOKEN) as `Authorization: Bearer TOKEN`"
+                    .into(),
+                ..refused
+            }),
         };
         answered.unwrap_or_else(|error| error::response(&error))
     }

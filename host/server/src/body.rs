@@ -26,12 +26,20 @@ const READ_DEADLINE: Duration = Duration::from_secs(60);
 /// under way is reset, and the client would see that and not why it was refused.
 const MAX_WASTE: usize = 8;
 
-/// Reads a body of at most `limit` bytes.
+/// How large a body may be, and who says so.
+#[derive(Clone, Copy)]
+pub(crate) struct MaxLen {
+    pub(crate) bytes: usize,
+    /// In words, for the client.
+    pub(crate) set_by: &'static str,
+}
+
+/// Reads a body of at most this length.
 pub(crate) async fn read(
     body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
-    limit: usize,
+    max: MaxLen,
 ) -> Result<Bytes, ApiError> {
-    tokio::time::timeout(READ_DEADLINE, collect(body, limit))
+    tokio::time::timeout(READ_DEADLINE, collect(body, max))
         .await
         .unwrap_or_else(|_| {
             Err(refusal(
@@ -43,7 +51,10 @@ pub(crate) async fn read(
 
 async fn collect(
     body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
-    limit: usize,
+    MaxLen {
+        bytes: limit,
+        set_by,
+    }: MaxLen,
 ) -> Result<Bytes, ApiError> {
     let mut body = pin!(body);
     let mut len = 0;
@@ -68,7 +79,6 @@ async fn collect(
     if len <= limit {
         return Ok(bytes.freeze());
     }
-    let message =
-        format!("the body is larger than {limit} bytes, this server's limit (--max-body-bytes)");
+    let message = format!("the body is larger than {limit} bytes, {set_by}");
     Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message))
 }

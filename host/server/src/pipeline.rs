@@ -9,7 +9,7 @@ use sandbox::{ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSe
 use crate::{
     app::{App, unix_seconds},
     auth::SECRET_HEADERS,
-    body::{self, Body},
+    body::{self, Body, MaxLen},
     constraint, cors, error, functions,
     generating::Generating,
     health, prompt, reply, request_id, routes,
@@ -63,7 +63,11 @@ async fn route(
     let (head, body) = request.into_parts();
     app.settings.api_keys.check(&head.headers)?;
     routes::check(plugins.router.routes(), &head.method, &path)?;
-    let body = body::read(body, app.settings.max_body_bytes).await?;
+    let max_len = MaxLen {
+        bytes: app.settings.max_body_bytes,
+        set_by: "this server's limit (--max-body-bytes)",
+    };
+    let body = body::read(body, max_len).await?;
     let server_info = ServerInfo {
         request_id: arrival.request_id.clone(),
         now: unix_seconds(),

@@ -2,51 +2,47 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use reqwest::Method;
 use serde_json::Value;
 
 use super::AdminClient;
-use crate::args::admin::{FunctionArgs, FunctionCommand};
+use crate::args::admin::{FunctionCommand, NamedArgs};
 
 /// Asks the server and prints what it says.
-pub(crate) async fn run(args: FunctionArgs) -> Result<()> {
-    let client = AdminClient::new(&args.admin)?;
-    let json = args.admin.json;
-    match args.what {
-        FunctionCommand::List => {
-            let listed = client.json(Method::GET, "/v1/functions", "").await?;
-            if json {
-                println!("{listed}");
-            } else {
-                list(&listed);
-            }
-        }
-        FunctionCommand::Inspect { name } => {
-            let function = client
-                .json(Method::GET, &format!("/v1/functions/{name}"), "")
+pub(crate) async fn run(command: FunctionCommand) -> Result<()> {
+    match command {
+        FunctionCommand::List(admin) => {
+            let listed = AdminClient::new(&admin)?
+                .json(Method::GET, "/v1/functions", "")
                 .await?;
-            println!("{function:#}");
-        }
-        FunctionCommand::Logs { name, follow } => logs(&client, &name, follow, json).await?,
-        FunctionCommand::Promote { name } => {
-            let path = format!("/v1/functions/{name}/promote");
-            changed(&client.json(Method::POST, &path, "").await?, json);
-        }
-        FunctionCommand::Rollback { name } => {
-            let path = format!("/v1/functions/{name}/rollback");
-            changed(&client.json(Method::POST, &path, "").await?, json);
-        }
-        FunctionCommand::Remove { name } => {
-            let path = format!("/v1/functions/{name}");
-            let removed = client.json(Method::DELETE, &path, "").await?;
-            match json {
-                true => println!("{removed}"),
-                false => println!("function {name} is removed"),
+            match admin.json {
+                true => println!("{listed}"),
+                false => list(&listed),
             }
         }
+        FunctionCommand::Inspect(of) => println!("{:#}", ask(&of, Method::GET, "").await?),
+        FunctionCommand::Promote(of) => changed(&of, &ask(&of, Method::POST, "/promote").await?),
+        FunctionCommand::Rollback(of) => changed(&of, &ask(&of, Method::POST, "/rollback").await?),
+        FunctionCommand::Remove(of) => {
+            let removed = ask(&of, Method::DELETE, "").await?;
+            match of.admin.json {
+                true => println!("{removed}"),
+                false => println!("function {} is removed", of.name),
+            }
+        }
+        FunctionCommand::Logs {
+            name,
+            follow,
+            admin,
+        } => logs(&AdminClient::new(&admin)?, &name, follow, admin.json).await?,
     }
     Ok(())
+}
+
+async fn ask(of: &NamedArgs, method: Method, what: &str) -> Result<Value> {
+    let path = format!("/v1/functions/{}{what}", of.name);
+    AdminClient::new(&of.admin)?.json(method, &path, "").await
 }
 
 fn list(listed: &Value) {
@@ -72,8 +68,8 @@ fn list(listed: &Value) {
     }
 }
 
-fn changed(function: &Value, json: bool) {
-    match json {
+fn changed(of: &NamedArgs, function: &Value) {
+    match of.admin.json {
         true => println!("{function}"),
         false => println!(
             "function {}: {}",
@@ -102,7 +98,8 @@ async fn logs(client: &AdminClient, name: &str, follow: bool, json: bool) -> Res
     let mut response = client.send(Method::GET, &path, "").await?;
     let mut begun = Vec::new();
     let mut out = std::io::stdout().lock();
-    while let Some(bytes) = response.chunk().await.context("the log broke off")? {
+    // A server that ends breaks a log off that is followed: there is nothing more to come.
+    while let Ok(Some(bytes)) = response.chunk().await {
         begun.extend_from_slice(&bytes);
         while let Some(end) = begun.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = begun.drain(..=end).collect();

@@ -94,23 +94,21 @@ pub(crate) struct DeployArgs {
     pub(crate) max_queue: Option<u32>,
 }
 
+/// One function of a running server.
 #[derive(Args, Debug)]
-pub(crate) struct FunctionArgs {
+pub(crate) struct NamedArgs {
+    /// The function
+    pub(crate) name: FunctionName,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
-    #[command(subcommand)]
-    pub(crate) what: FunctionCommand,
 }
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum FunctionCommand {
     /// What is deployed
-    List,
+    List(AdminArgs),
     /// One function: its route, its versions and their terms
-    Inspect {
-        /// The function
-        name: FunctionName,
-    },
+    Inspect(NamedArgs),
     /// What a function logged, and with --follow what it logs
     Logs {
         /// The function, or a plugin
@@ -118,22 +116,15 @@ pub(crate) enum FunctionCommand {
         /// Wait for more until interrupted
         #[arg(long, short)]
         follow: bool,
+        #[command(flatten)]
+        admin: AdminArgs,
     },
     /// Make the canary the version that all requests go to
-    Promote {
-        /// The function
-        name: FunctionName,
-    },
+    Promote(NamedArgs),
     /// Take the canary back, or else the last version
-    Rollback {
-        /// The function
-        name: FunctionName,
-    },
+    Rollback(NamedArgs),
     /// Take a function away, with all its versions
-    Remove {
-        /// The function
-        name: FunctionName,
-    },
+    Remove(NamedArgs),
 }
 
 pub(super) fn parse<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {

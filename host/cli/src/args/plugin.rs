@@ -165,11 +165,13 @@ fn parse_role(text: &str) -> Result<Role, String> {
 }
 
 fn parse_reference(text: &str) -> Result<Reference, String> {
-    match text.parse() {
-        Ok(Source::Oci(reference)) => Ok(reference),
-        Ok(Source::Path(_) | Source::Digest(_)) => {
-            Err("write oci:REGISTRY/REPOSITORY:TAG, such as oci:registry.example.com/team/forecast:0.1.0".into())
-        }
-        Err(error) => Err(error.to_string()),
-    }
+    let Some(reference) = text.strip_prefix("oci:") else {
+        return Err(
+            "write oci:REGISTRY/REPOSITORY:TAG, such as oci:registry.example.com/team/forecast:0.1.0"
+                .into(),
+        );
+    };
+    reference
+        .parse()
+        .map_err(|e: artifact::NotAReference| e.to_string())
 }

@@ -1,6 +1,7 @@
 //! From the operator's file to plugins that serve, at start and again whenever it is told to.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -18,6 +19,31 @@ pub(crate) struct PluginFile {
     pub(crate) path: Option<PathBuf>,
     /// Settings of the built-in shaper, which hold where the file names no shapers.
     pub(crate) shaper_config: Settings,
+}
+
+/// Files as they were when they were looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fingerprint(Vec<Seen>);
+
+/// One file; a newer one need not have a later time.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    path: PathBuf,
+    modified: Option<SystemTime>,
+    len: u64,
+    inode: u64,
+}
+
+impl Seen {
+    fn at(path: PathBuf) -> Self {
+        let file = std::fs::metadata(&path).ok();
+        Self {
+            modified: file.as_ref().and_then(|file| file.modified().ok()),
+            len: file.as_ref().map_or(0, |file| file.len()),
+            inode: file.as_ref().map_or(0, |file| file.ino()),
+            path,
+        }
+    }
 }
 
 impl PluginFile {
@@ -71,9 +97,10 @@ impl PluginFile {
         })
     }
 
-    /// When the file, or a component that it names by its path, was last changed; `None` where there is nothing to watch.
-    pub(crate) fn last_change(&self) -> Option<SystemTime> {
-        let path = self.path.as_ref()?;
+    /// What tells that the file, or a component that it names by its path, is not the one that it was; `None` where there is
+    /// nothing to watch.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        let path = self.path.clone()?;
         let entries = self.read().unwrap_or_default();
         let shapers = entries.shaper.unwrap_or_default();
         let components = [entries.router, entries.chat_template]
@@ -81,9 +108,8 @@ impl PluginFile {
             .flatten()
             .chain(shapers)
             .filter_map(|entry| Some(self.folder().join(entry.path?)));
-        let files = [path.clone()].into_iter().chain(components);
-        let changed = files.filter_map(|file| std::fs::metadata(file).ok()?.modified().ok());
-        changed.max()
+        let files = [path].into_iter().chain(components);
+        Some(Fingerprint(files.map(Seen::at).collect()))
     }
 
     fn read(&self) -> Result<Entries> {

@@ -89,20 +89,38 @@ fn a_version_whose_component_was_not_put_is_refused() {
 }
 
 #[test]
-fn components_that_no_version_names_go_with_the_commit_and_at_the_start() {
+fn components_that_no_version_names_any_more_go_with_the_commit() {
     let folder = folder();
     let mut store = open(&folder).unwrap();
     put_and_deploy(&mut store, b"one");
     put_and_deploy(&mut store, b"two");
-    store.put(b"stray").unwrap();
-    assert!(has(&store, b"stray"));
     put_and_deploy(&mut store, b"three");
     assert!(!has(&store, b"one") && has(&store, b"two") && has(&store, b"three"));
-    assert!(!has(&store, b"stray"));
-    store.put(b"stray").unwrap();
+}
+
+#[test]
+fn a_component_that_was_put_waits_for_its_version_whatever_else_is_committed_until_the_next_start()
+{
+    let folder = folder();
+    let mut store = open(&folder).unwrap();
+    store.put(b"early").unwrap();
+    put_and_deploy(&mut store, b"one");
+    put_and_deploy(&mut store, b"two");
+    assert!(has(&store, b"early"));
     drop(store);
     let store = open(&folder).unwrap();
-    assert!(!has(&store, b"stray") && has(&store, b"two") && has(&store, b"three"));
+    assert!(!has(&store, b"early") && has(&store, b"one") && has(&store, b"two"));
+}
+
+#[test]
+fn of_components_that_wait_the_oldest_give_way() {
+    let folder = folder();
+    let mut store = open(&folder).unwrap();
+    for number in 0..=64_u8 {
+        store.put(&[number]).unwrap();
+    }
+    put_and_deploy(&mut store, b"one");
+    assert!(!has(&store, &[0]) && has(&store, &[1]) && has(&store, &[64]));
 }
 
 #[test]

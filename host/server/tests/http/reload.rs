@@ -110,7 +110,7 @@ async fn a_broken_version_is_refused_by_name_and_the_old_one_stays() {
                 shaper: "hostile-prober-secrets",
                 ..SHIPPED
             },
-            "lm:plugin/secrets",
+            "a shaper is wanted",
         ),
         (
             Plugins {

@@ -24,6 +24,9 @@ const QUOTA: u64 = 16 << 20;
 /// A time in which no plugin gets far.
 const LITTLE_TIME: Duration = Duration::from_millis(10);
 
+/// Most lines of a plugin's log that are shown with a failure.
+const LOG_LINES: usize = 10;
+
 /// WebAssembly memory grows in pages of this size.
 const PAGE: u64 = 64 << 10;
 
@@ -60,9 +63,13 @@ pub(super) async fn run<S: Subject>(plan: &Plan, report: &mut Report) -> Result<
         None => Vec::new(),
     };
     let mut timings = Timings::default();
+    let mut log = Log {
+        plugin: plan.spec.name.to_string(),
+        last: 0,
+    };
     for case in cases.iter().filter(|case| plan.wants(&case.name)) {
         let verdict = try_case(&plugin, case, plan, &mut timings).await?;
-        report.add(plan, &case.name, verdict);
+        report.add(plan, &case.name, verdict, &log.since_last(&sandbox));
     }
     let inputs: Vec<S::Input> = cases.into_iter().map(|case| case.input).collect();
 
@@ -86,7 +93,7 @@ pub(super) async fn run<S: Subject>(plan: &Plan, report: &mut Report) -> Result<
             let name = format!("torture/{}{}", torture.name, regime.suffix());
             if plan.wants(&name) {
                 let verdict = apply(&torture, plugin, regime).await;
-                report.add(plan, &name, verdict);
+                report.add(plan, &name, verdict, &log.since_last(&sandbox));
             }
         }
     }
@@ -116,6 +123,25 @@ fn peak_memory_bytes(sandbox: &Sandbox, plan: &Plan) -> u64 {
     let stats = sandbox.stats();
     let own = stats.iter().find(|stats| *stats.plugin == *plan.spec.name);
     own.map_or(0, |stats| stats.peak_memory_bytes)
+}
+
+/// What the plugin under test logs.
+struct Log {
+    plugin: String,
+    /// The last line that was looked at.
+    last: u64,
+}
+
+impl Log {
+    /// The last lines since this was called before.
+    fn since_last(&mut self, sandbox: &Sandbox) -> Vec<String> {
+        let book = sandbox.logs(&self.plugin);
+        let lines = book.map_or(Vec::new(), |book| book.after(self.last));
+        self.last = lines.last().map_or(self.last, |line| line.sequence);
+        let last = lines.iter().rev().take(LOG_LINES).rev();
+        last.map(|line| format!("{} {}", line.level.as_str(), line.text))
+            .collect()
+    }
 }
 
 /// Runs a case, and again for its times if it went well.

@@ -36,7 +36,8 @@ impl Report {
         }
     }
 
-    pub(super) fn add(&mut self, plan: &Plan, name: &str, verdict: Verdict) {
+    /// `log`: what the plugin logged meanwhile.
+    pub(super) fn add(&mut self, plan: &Plan, name: &str, verdict: Verdict, log: &[String]) {
         let mut result = json!({"name": name, "passed": true});
         let (why, error) = match verdict {
             Verdict::Passed(summary) => {
@@ -58,12 +59,16 @@ impl Report {
             if let Some(backtrace) = backtrace {
                 indented(&format!("in the guest:\n{backtrace}"));
             }
+            if !log.is_empty() {
+                indented(&format!("its log:\n{}", log.join("\n")));
+            }
             indented(&format!("again: {again}"));
         }
         result["passed"] = false.into();
         result["why"] = why.into();
         result["again"] = again.into();
         result["backtrace"] = backtrace.into();
+        result["log"] = log.into();
         if let Some(error) = &error {
             result["phase"] = error.phase.as_str().into();
             result["fault"] = error.fault.label().into();

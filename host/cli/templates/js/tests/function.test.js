@@ -21,6 +21,15 @@ test("without a question the model is not asked", async () => {
   assert.equal(seen.requests.length, 0);
 });
 
+test("a body that is no text is refused", async () => {
+  const request = { method: "POST", path: "/{{name}}", text: async () => decodeURIComponent("%ff") };
+  const { inference, seen } = model([]);
+  const { status, body } = await answer(request, inference);
+  assert.equal(status, 400);
+  assert.match(JSON.parse(body).error.message, /not UTF-8/);
+  assert.equal(seen.requests.length, 0);
+});
+
 test("a refusal of the model keeps its status", async () => {
   const full = { status: 429, kind: "server_error", message: "full", param: null, code: "queue_full", retryAfterMs: 1200 };
   const { status, headers } = await answer(post("How many?"), model([], full).inference);
