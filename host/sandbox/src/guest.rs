@@ -1,8 +1,10 @@
 //! What one instance has left to use, and the host's side of its imports.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use artifact::Role;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::bindings::{clock, config, key_value, log, random, types};
@@ -13,6 +15,9 @@ use crate::sandbox::TABLE_ELEMENTS;
 
 /// Longest log line in bytes; the rest is cut.
 const LOG_LINE_BYTES: usize = 2 << 10;
+
+/// Ticks that a function meets before it takes turns with others that compute. A short one meets a tick by chance.
+const FREE_TICKS: u64 = 2;
 
 /// Most random bytes that a guest can ask for at a time.
 const MAX_RANDOM_BYTES: u32 = 1 << 16;
@@ -66,13 +71,17 @@ impl Guest {
     pub(crate) fn on_tick<T: AsMut<Guest>>(
         mut store: StoreContextMut<'_, T>,
     ) -> wasmtime::Result<UpdateDeadline> {
-        let left = &mut store.data_mut().as_mut().cpu_ticks_left;
-        *left = left.checked_sub(1).ok_or(LimitHit::Cpu)?;
-        // The runtime's own yield wakes the task at once; this one lets the I/O driver run first.
-        Ok(UpdateDeadline::YieldCustom(
-            1,
-            Box::pin(tokio::task::yield_now()),
-        ))
+        let guest = store.data_mut().as_mut();
+        let left = guest.cpu_ticks_left.checked_sub(1);
+        guest.cpu_ticks_left = left.ok_or(LimitHit::Cpu)?;
+        let computed = guest.plugin.limits().cpu_ticks() - guest.cpu_ticks_left;
+        let takes_turns = guest.plugin.info.role == Role::Function && computed > FREE_TICKS;
+        let resume: Pin<Box<dyn Future<Output = ()> + Send>> = match takes_turns {
+            true => Box::pin(guest.plugin.sandbox.next_turn()),
+            // The runtime's own yield wakes the task at once; this one lets the I/O driver run first.
+            false => Box::pin(tokio::task::yield_now()),
+        };
+        Ok(UpdateDeadline::YieldCustom(1, resume))
     }
 }
 

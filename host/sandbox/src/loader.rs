@@ -146,7 +146,8 @@ impl Loader {
                 "it is a {role}, and a {wanted} is wanted in its place"
             ));
         }
-        let (component, origin) = self.compile(role, wasm)?;
+        let digest = Digest::of(wasm);
+        let (component, origin) = self.compile(role, wasm, &digest)?;
         let engine = self.sandbox.engine(role);
         let world = contract::world(&component, engine)?;
         if world.role() != role {
@@ -174,7 +175,7 @@ impl Loader {
             name: spec.name,
             role,
             version: manifest.map(|manifest| manifest.version.to_string()),
-            digest: Digest::of(wasm),
+            digest,
             origin,
             grants: spec.grants,
         };
@@ -191,11 +192,16 @@ impl Loader {
         Linked::new(world, engine, &component, loaded)
     }
 
-    fn compile(&self, role: Role, wasm: &[u8]) -> Result<(Component, Origin), String> {
+    fn compile(
+        &self,
+        role: Role,
+        wasm: &[u8],
+        digest: &Digest,
+    ) -> Result<(Component, Origin), String> {
         let engine = self.sandbox.engine(role);
         let compile = || Component::new(engine, wasm);
         match &self.cache {
-            Some(cache) => cache.load_or_compile(engine, &Digest::of(wasm).hex(), compile),
+            Some(cache) => cache.load_or_compile(engine, &digest.hex(), compile),
             None => compile().map(|component| (component, Origin::Compiled)),
         }
         .map_err(|e| format!("it is not a component that can be compiled: {e:#}"))

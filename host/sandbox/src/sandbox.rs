@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use artifact::Role;
+use tokio::sync::Semaphore;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::counters::{Counters, PluginStats};
@@ -27,6 +28,8 @@ pub struct Sandbox(Arc<Inner>);
 struct Inner {
     requests: Pool,
     functions: Pool,
+    /// Turns of one tick for functions that compute for longer than one. A core is left to everybody else.
+    turns: Arc<Semaphore>,
     key_value: Option<KeyValueStore>,
     records: Mutex<BTreeMap<Arc<str>, Records>>,
 }
@@ -55,9 +58,11 @@ impl Sandbox {
         // WIT `async` is not in the worlds of request plugins, and without it a call costs a third.
         let requests = Pool::new(requests, |config| config.concurrency_support(false))?;
         let functions = Pool::new(functions, |config| config.concurrency_support(true))?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Sandbox(Arc::new(Inner {
             requests,
             functions,
+            turns: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
             key_value,
             records: Mutex::default(),
         })))
@@ -94,6 +99,18 @@ impl Sandbox {
 
     pub(crate) fn engine(&self, role: Role) -> &Engine {
         &self.pool(role).engine
+    }
+
+    /// Waits until a function may compute for another tick. However many want to, they get no more than all cores but one.
+    pub(crate) fn next_turn(&self) -> impl Future<Output = ()> + Send + 'static {
+        let turns = self.0.turns.clone();
+        async move {
+            let turn = turns.acquire_owned().await;
+            tokio::spawn(async move {
+                tokio::time::sleep(TICK).await;
+                drop(turn);
+            });
+        }
     }
 
     pub(crate) fn key_value(&self) -> Option<&KeyValueStore> {

@@ -69,8 +69,8 @@ fn visit() -> Visit {
 /// Budgets short enough that a test can wait for their end.
 fn short() -> Limits {
     Limits {
-        cpu_budget: Duration::from_secs(1),
-        wall_deadline: Duration::from_secs(2),
+        cpu_budget: Duration::from_millis(500),
+        wall_deadline: Duration::from_secs(4),
         ..function_limits()
     }
 }

@@ -220,3 +220,41 @@ impl Regime {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sandbox::Phase;
+
+    use super::*;
+
+    fn passes(regime: Regime, fault: Fault) -> bool {
+        let error = PluginError {
+            plugin: "p".into(),
+            phase: Phase::Shape,
+            fault,
+            backtrace: None,
+        };
+        matches!(regime.judge(error), Verdict::Passed(_))
+    }
+
+    #[test]
+    fn a_fault_is_right_only_as_the_limit_that_was_meant_to_be_reached() {
+        assert!(passes(Regime::LittleMemory, Fault::Memory(1)));
+        assert!(passes(Regime::LittleTime, Fault::Timeout(LITTLE_TIME)));
+        assert!(passes(Regime::LittleTime, Fault::CpuBudget(LITTLE_TIME)));
+        for fault in [
+            Fault::Memory(1),
+            Fault::Timeout(LITTLE_TIME),
+            Fault::CpuBudget(LITTLE_TIME),
+            Fault::Trap("unreachable".into()),
+            Fault::Contract("a header".into()),
+        ] {
+            assert!(!passes(Regime::Usual, fault));
+        }
+        assert!(!passes(
+            Regime::LittleMemory,
+            Fault::Trap("unreachable".into())
+        ));
+        assert!(!passes(Regime::LittleTime, Fault::Memory(1)));
+    }
+}

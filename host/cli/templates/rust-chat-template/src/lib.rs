@@ -18,7 +18,10 @@ impl ChatTemplate for ChatMl {
     /// The prompt for a conversation. A refusal is told to the client.
     fn render(_: &ModelTemplate, conversation: &Conversation) -> Result<String, ApiError> {
         if !conversation.tools.is_empty() {
-            return Err(ApiError::invalid("tools", "this template knows no tools: send none"));
+            return Err(ApiError::invalid(
+                "tools",
+                "this template knows no tools: send none",
+            ));
         }
         let mut prompt = String::new();
         let last = conversation.messages.len().saturating_sub(1);
@@ -36,7 +39,10 @@ impl ChatTemplate for ChatMl {
     }
 
     fn parser(_: Conversation, _: String) -> Parser {
-        Parser { reasons: false, held: String::new() }
+        Parser {
+            reasons: false,
+            held: String::new(),
+        }
     }
 }
 
@@ -90,7 +96,10 @@ impl Parser {
 
 /// How many bytes at the end of the text are the beginning of the mark.
 fn beginning(text: &str, mark: &str) -> usize {
-    (1..mark.len()).rev().find(|&len| text.ends_with(&mark[..len])).unwrap_or(0)
+    (1..mark.len())
+        .rev()
+        .find(|&len| text.ends_with(&mark[..len]))
+        .unwrap_or(0)
 }
 
 register!(chat_template: ChatMl);
@@ -142,7 +151,11 @@ mod tests {
         let text = "<think>2 < 3</think>Yes <b>";
         for at in 0..=text.len() {
             let (reasoning, content) = read(&[&text[..at], &text[at..]]);
-            assert_eq!((reasoning.as_str(), content.as_str()), ("2 < 3", "Yes <b>"), "{at}");
+            assert_eq!(
+                (reasoning.as_str(), content.as_str()),
+                ("2 < 3", "Yes <b>"),
+                "{at}"
+            );
         }
     }
 }

@@ -14,7 +14,8 @@ struct Summary;
 
 impl Function for Summary {
     fn handle(mut request: Request, response: Responder) -> Result<(), ApiError> {
-        let text = String::from_utf8(request.read_body(MAX_TEXT)?).map_err(|_| refusal("send text in UTF-8"))?;
+        let text = String::from_utf8(request.read_body(MAX_TEXT)?)
+            .map_err(|_| refusal("send text in UTF-8"))?;
         if text.trim().is_empty() {
             return Err(refusal("send the text that is to be summed up"));
         }

@@ -24,7 +24,10 @@ impl Router for Ask {
     type Reply = Answer;
 
     fn routes() -> Vec<Route> {
-        vec![Route { method: "POST".to_owned(), path: "/v1/ask".to_owned() }]
+        vec![Route {
+            method: "POST".to_owned(),
+            path: "/v1/ask".to_owned(),
+        }]
     }
 
     /// Reads a request. A refusal is a response, in this protocol's own words.
@@ -36,11 +39,22 @@ impl Router for Ask {
                 return Outcome::Respond(Response::json(400, failure(&message)));
             }
         };
-        let model = server.models.into_iter().next().map(|model| model.id).unwrap_or_default();
+        let model = server
+            .models
+            .into_iter()
+            .next()
+            .map(|model| model.id)
+            .unwrap_or_default();
         let conversation = Conversation::new(vec![Message::new("user", question.question)]);
         let mut asked = InferenceRequest::new(model, vec![Input::Chat(conversation)]);
         asked.stream = question.stream;
-        Outcome::Infer(asked, Answer { streams: question.stream, text: String::new() })
+        Outcome::Infer(
+            asked,
+            Answer {
+                streams: question.stream,
+                text: String::new(),
+            },
+        )
     }
 }
 
@@ -53,7 +67,11 @@ struct Answer {
 
 impl Reply for Answer {
     fn headers(&self) -> Vec<Header> {
-        let kind = if self.streams { "text/plain; charset=utf-8" } else { "application/json" };
+        let kind = if self.streams {
+            "text/plain; charset=utf-8"
+        } else {
+            "application/json"
+        };
         vec![Header::new("content-type", kind)]
     }
 
@@ -77,7 +95,9 @@ impl Reply for Answer {
         if self.streams {
             return Vec::new();
         }
-        json!({"answer": self.text, "tokens": usage.completion_tokens}).to_string().into_bytes()
+        json!({"answer": self.text, "tokens": usage.completion_tokens})
+            .to_string()
+            .into_bytes()
     }
 
     fn fail(&mut self, error: ApiError) -> Vec<u8> {
@@ -105,18 +125,35 @@ mod tests {
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         };
-        Ask::parse(request, ServerInfo { request_id: "r-1".to_owned(), now: 0, models: Vec::new() })
+        Ask::parse(
+            request,
+            ServerInfo {
+                request_id: "r-1".to_owned(),
+                now: 0,
+                models: Vec::new(),
+            },
+        )
     }
 
     fn grown(text: &str) -> Vec<Event> {
         let delta = Delta::Content(text.to_owned());
-        vec![Event::Delta(ChoiceDelta { choice: 0, delta, usage_so_far: Usage::default() })]
+        vec![Event::Delta(ChoiceDelta {
+            choice: 0,
+            delta,
+            usage_so_far: Usage::default(),
+        })]
     }
 
     /// What the client reads of an answer in two pieces.
     fn read(body: &str) -> [Vec<u8>; 3] {
-        let Outcome::Infer(_, mut reply) = parse(body) else { panic!("{body} is a question") };
-        [reply.push(grown("It ")), reply.push(grown("rains.")), reply.finish(Usage::default())]
+        let Outcome::Infer(_, mut reply) = parse(body) else {
+            panic!("{body} is a question")
+        };
+        [
+            reply.push(grown("It ")),
+            reply.push(grown("rains.")),
+            reply.finish(Usage::default()),
+        ]
     }
 
     #[test]
@@ -135,7 +172,9 @@ mod tests {
     #[test]
     fn what_is_no_question_is_refused() {
         for body in ["", "{}", r#"{"question": 7}"#] {
-            let Outcome::Respond(response) = parse(body) else { panic!("{body} is no question") };
+            let Outcome::Respond(response) = parse(body) else {
+                panic!("{body} is no question")
+            };
             assert_eq!(response.status, 400);
         }
     }

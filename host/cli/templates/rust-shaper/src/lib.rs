@@ -28,7 +28,10 @@ impl Shaper for SampleLimit {
         }
         let who = caller.key_name.as_deref().unwrap_or("somebody");
         log::info(format!("{who} asked for {} samples", request.n));
-        let message = format!("`n` is {}; this server draws at most {max_samples} samples", request.n);
+        let message = format!(
+            "`n` is {}; this server draws at most {max_samples} samples",
+            request.n
+        );
         Err(ApiError::invalid("n", message))
     }
 }
@@ -42,8 +45,15 @@ mod tests {
     use super::*;
 
     fn shape(n: u32) -> Result<InferenceRequest, ApiError> {
-        let request = InferenceRequest { n, ..InferenceRequest::new("m", vec![Input::Text("hi".to_owned())]) };
-        let caller = Caller { request_id: "r-1".to_owned(), path: "/v1/completions".to_owned(), key_name: None };
+        let request = InferenceRequest {
+            n,
+            ..InferenceRequest::new("m", vec![Input::Text("hi".to_owned())])
+        };
+        let caller = Caller {
+            request_id: "r-1".to_owned(),
+            path: "/v1/completions".to_owned(),
+            key_name: None,
+        };
         SampleLimit::shape(request, caller)
     }
 

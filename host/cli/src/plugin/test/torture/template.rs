@@ -1,6 +1,6 @@
 //! For chat templates: every conversation that a router can hand on, and every text that a model can write.
 
-use super::{DEEP, MANY, deep_json, huge_text};
+use super::{DEEP, HUGE, MANY, deep_json, huge_text};
 use crate::plugin::test::{
     records::{Conversation, Message, ModelTemplate, Tool},
     subject::Torture,
@@ -31,21 +31,27 @@ fn saying(messages: Vec<Message>) -> Input {
     }
 }
 
+fn answered(pieces: Vec<String>) -> Input {
+    Input {
+        pieces,
+        ..Input::default()
+    }
+}
+
 fn empty() -> Vec<Input> {
-    let mut nothing = saying(vec![Message::new("", "")]);
-    nothing.pieces = vec![String::new(); 3];
+    let nothing = Input {
+        pieces: vec![String::new(); 3],
+        ..saying(vec![Message::new("", "")])
+    };
     vec![nothing, saying(vec![Message::default()])]
 }
 
 fn huge() -> Vec<Input> {
-    let mut answer = Input::default();
-    answer.pieces = vec![huge_text()];
-    let mut prefix = Input::default();
-    prefix.pieces = vec!["<".repeat(super::HUGE / 4)];
     vec![
         saying(vec![Message::new("user", huge_text())]),
-        answer,
-        prefix,
+        answered(vec![huge_text()]),
+        // All of it may be the beginning of a mark.
+        answered(vec!["<".repeat(HUGE / 4)]),
     ]
 }
 
@@ -66,26 +72,29 @@ fn deep() -> Input {
 }
 
 fn many() -> Vec<Input> {
-    let mut pieces = Input::default();
-    pieces.pieces = vec!["x".into(); MANY / 10];
-    vec![saying(vec![Message::new("user", "x"); MANY]), pieces]
+    vec![
+        saying(vec![Message::new("user", "x"); MANY]),
+        answered(vec!["x".into(); MANY / 10]),
+    ]
 }
 
 /// Marks that begin and never end, end and never began, are cut anywhere, and stand in what the client wrote.
 fn marks() -> Vec<Input> {
-    let mut single = saying(vec![Message::new("user", MARKS)]);
-    single.pieces = MARKS.chars().map(String::from).collect();
-    let mut halves = Input::default();
-    halves.pieces = (0..MARKS.len())
+    let halves = (0..MARKS.len())
         .flat_map(|at| [MARKS[..at].to_owned(), MARKS[at..].to_owned()])
         .collect();
-    let mut open = Input::default();
-    open.pieces = vec![
-        "<tool_call>".repeat(1000),
-        "<think>".repeat(1000),
-        "{".repeat(1000),
-    ];
-    vec![single, halves, open]
+    vec![
+        Input {
+            pieces: MARKS.chars().map(String::from).collect(),
+            ..saying(vec![Message::new("user", MARKS)])
+        },
+        answered(halves),
+        answered(vec![
+            "<tool_call>".repeat(1000),
+            "<think>".repeat(1000),
+            "{".repeat(1000),
+        ]),
+    ]
 }
 
 /// Models without a template, and with one that is none.
