@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::SandboxError;
 
 /// Time between two ticks of the clock that counts a guest's CPU time.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// WebAssembly memory grows in pages of this size.
 const PAGE_BYTES: usize = 64 << 10;
@@ -15,7 +15,7 @@ const PAGE_BYTES: usize = 64 << 10;
 pub struct Limits {
     /// Most linear memory of one instance, in bytes, over all its memories. A multiple of 64 KiB, at most 4 GiB - 64 KiB.
     pub memory_bytes: usize,
-    /// Most time that a guest may compute within one call, counted in ticks of 10 ms; waiting for a CPU between two
+    /// Most time that a guest may compute within one call, counted in ticks of 2 ms; waiting for a CPU between two
     /// ticks does not count.
     pub cpu_budget: Duration,
     /// Longest duration of one call by the clock on the wall, waiting included.
