@@ -111,14 +111,14 @@ impl Function {
         let request = request.map(body::incoming);
         let failure = Failure::default();
         let (head, answered) = oneshot::channel();
-        let guest = tokio::spawn(run::run(
+        let task = tokio::spawn(run::run(
             self.0.clone(),
             request,
             visit,
             head,
             failure.clone(),
         ));
-        let guest = body::AbortOnDrop::new(guest.abort_handle());
+        let guest = body::AbortOnDrop::new(task.abort_handle());
         let plugin = &self.0.plugin;
         match answered.await {
             Ok(Ok(response)) if !(200..600).contains(&response.status().as_u16()) => {
@@ -130,10 +130,14 @@ impl Function {
                 let what = format!("it answered with the error {code} in place of a response");
                 Err(plugin.breach(Phase::Handle, what))
             }
-            Err(_) => Err(failure.get().cloned().unwrap_or_else(|| {
-                let what = "it ended without a response".into();
-                plugin.failure(Phase::Handle, Fault::Contract(what))
-            })),
+            Err(_) => {
+                // Only when it is over is it known how it ended.
+                let _ = task.await;
+                Err(failure.get().cloned().unwrap_or_else(|| {
+                    let what = "it ended without a response".into();
+                    plugin.failure(Phase::Handle, Fault::Contract(what))
+                }))
+            }
         }
     }
 }

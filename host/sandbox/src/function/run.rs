@@ -19,7 +19,7 @@ use crate::untrusted;
 /// The head of the response, or the word of WASI's that the guest gave in its place.
 pub(super) type Head = Result<http::Response<WasiBody>, String>;
 
-/// Runs the guest to its end. Whatever goes wrong is in `failure` before `head` or the body that hangs on it is dropped.
+/// Runs the guest to its end. Whatever goes wrong is in `failure` before the body that hangs on it ends.
 pub(super) async fn run(
     function: Arc<Inner>,
     request: http::Request<WasiBody>,
