@@ -213,7 +213,7 @@ def test_what_cannot_be_deployed_is_refused_and_the_message_says_how_to_mend_it(
         (["function", "promote", "hello"], "has no canary to promote"),
     ]:
         assert re.search(said, server.refusal(*arguments)), (arguments, server.refusal(*arguments))
-    assert [function["name"] for function in json.loads(server.host("function", "--json", "list"))["functions"]] == ["hello"]
+    assert [function["name"] for function in json.loads(server.host("function", "list", "--json"))["functions"]] == ["hello"]
 
     assert "token" in server.refusal("function", "list", HOST_ADMIN_TOKEN="wrong")
     nobody = server.refusal("function", "list", HOST_ADMIN_URL="http://127.0.0.1:1")
@@ -442,7 +442,7 @@ def test_logs_can_be_read_and_followed(start, tmp_path):
     first = make_noise()
     printed = server.host("function", "logs", "noisy").splitlines()
     assert printed and all(f" {first} " in line for line in printed)
-    command = [server.binary, "function", "--json", "logs", "noisy", "--follow"]
+    command = [server.binary, "function", "logs", "noisy", "--follow", "--json"]
     environment = {**os.environ, "HOST_ADMIN_URL": server.admin_url, "HOST_ADMIN_TOKEN": TOKEN}
     follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:

@@ -32,7 +32,7 @@ pub struct Store {
     current: Deployments,
     /// The components of states that could not be written for sure: one of them may be what the disk has.
     in_doubt: BTreeSet<Digest>,
-    /// Components that were put and are not named yet, oldest first: others' commits leave them in peace.
+    /// Components that were put for versions that are not there yet, oldest first: others' commits leave them in peace.
     waiting: VecDeque<Digest>,
 }
 
@@ -102,10 +102,9 @@ impl Store {
             return Err(StoreError::TooManyBytes { needed, used, max });
         }
         self.blobs.put(component)?;
+        // Even one that is named already: whoever names it may be gone before this version comes.
         self.waiting.retain(|waiting| *waiting != digest);
-        if !self.current.components().contains(&digest) {
-            self.waiting.push_back(digest);
-        }
+        self.waiting.push_back(digest);
         if self.waiting.len() > MAX_WAITING {
             self.waiting.pop_front();
         }
@@ -126,9 +125,11 @@ impl Store {
         change: impl FnOnce(&Deployments) -> Result<Deployments, E>,
     ) -> Result<&Deployments, E> {
         let new = change(&self.current)?;
+        let before = self.current.components();
         self.write(new)?;
         let named = self.current.components();
-        self.waiting.retain(|waiting| !named.contains(waiting));
+        let came = |digest: &Digest| named.contains(digest) && !before.contains(digest);
+        self.waiting.retain(|waiting| !came(waiting));
         // The change is done, whatever becomes of this: it is tried again at the next commit and at the next start.
         let _ = self.remove_unnamed();
         Ok(&self.current)

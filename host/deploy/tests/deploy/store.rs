@@ -113,6 +113,19 @@ fn a_component_that_was_put_waits_for_its_version_whatever_else_is_committed_unt
 }
 
 #[test]
+fn a_component_that_was_put_again_outlives_the_function_that_had_it() {
+    let folder = folder();
+    let mut store = open(&folder).unwrap();
+    put_and_deploy(&mut store, b"one");
+    store.put(b"one").unwrap();
+    // Until nothing names it any more.
+    put_and_deploy(&mut store, b"two");
+    put_and_deploy(&mut store, b"three");
+    put_and_deploy(&mut store, b"four");
+    assert!(has(&store, b"one"));
+}
+
+#[test]
 fn of_components_that_wait_the_oldest_give_way() {
     let folder = folder();
     let mut store = open(&folder).unwrap();
