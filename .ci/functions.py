@@ -251,7 +251,8 @@ def test_functions_that_are_deployed_at_once_do_not_meet(start, tmp_path):
     done = [None] * len(components)
 
     def deploy(number):
-        done[number] = server.try_host("deploy", components[number], "--public")
+        component = components[number]
+        done[number] = server.try_host("deploy", component, "--name", component.stem, "--public")
 
     for _ in range(3):
         run_together(functools.partial(deploy, number) for number in range(len(components)))
