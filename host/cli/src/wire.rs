@@ -271,6 +271,7 @@ mod tests {
             messages: vec![message],
             tools: vec![],
             tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: true,
             add_generation_prompt: true,
             continue_final_message: false,
             template_variables: None,
@@ -321,7 +322,8 @@ mod tests {
                 .render(&model, &conversation)
                 .await
                 .unwrap()
-                .unwrap();
+                .unwrap()
+                .text;
             assert_eq!(prompt, case["rendered_prompt"].as_str().unwrap());
             let tokens: Vec<Value> = tokenizer
                 .encode(&prompt)

@@ -87,6 +87,10 @@ pub struct Request {
     pub scope: CacheScope,
     /// The form that each sample must have.
     pub constraint: Option<Box<dyn Constraint>>,
+    /// Reports how likely each token of the prompt after the first was, with so many of the likeliest in its place, at most
+    /// [`MAX_LOGPROBS`](crate::sampling::MAX_LOGPROBS); `None`: not at all. Such a prompt is computed whole, whatever of it is
+    /// cached, and reported once: with the first sample.
+    pub prompt_logprobs: Option<usize>,
 }
 
 /// Why a sequence ended.
@@ -106,6 +110,9 @@ pub enum Event {
         /// Tokens of its prompt whose keys and values were there already.
         cached_len: usize,
     },
+    /// How likely the next tokens of the prompt were, given those before them: from the second token on, in order, in one
+    /// or several parts, all before the first `Token`. Only where the request asks for it.
+    Prompt(Vec<ChosenToken>),
     /// The next token of the sequence.
     Token(ChosenToken),
     /// The sequence ended. A stop token is reported here and not as `Token`.

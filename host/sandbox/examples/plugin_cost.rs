@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{
     Caller, Capability, ChoiceDelta, Delta, Event, Input, Limits, Loader, ModelCard, ModelTemplate,
-    Outcome, PluginSpec, Request, Sandbox, ServerInfo, Usage,
+    Outcome, PluginSpec, Request, Sandbox, ServerInfo, Task, Usage,
 };
 
 const REQUESTS: usize = 1000;
@@ -94,10 +94,13 @@ async fn main() -> Result<(), Failure> {
         let id = format!("r-{number}");
 
         let t = Instant::now();
-        let Outcome::Infer(mut job) = router.parse(&request(), &server(&id)).await? else {
+        let Outcome::Run(mut job) = router.parse(&request(), &server(&id)).await? else {
             return Err("the router refused the request".into());
         };
         parse.since(t);
+        let Task::Generate(asked) = &job.task else {
+            return Err("the router took it for something else".into());
+        };
 
         let caller = Caller {
             request_id: id.clone(),
@@ -105,10 +108,7 @@ async fn main() -> Result<(), Failure> {
             key_name: None,
         };
         let t = Instant::now();
-        let shaped = shaper
-            .shape(&job.request, &caller)
-            .await?
-            .map_err(|e| e.message)?;
+        let shaped = shaper.shape(asked, &caller).await?.map_err(|e| e.message)?;
         shape.since(t);
         let Some(Input::Chat(conversation)) = shaped.inputs.first() else {
             return Err("the router made no conversation".into());
@@ -124,7 +124,7 @@ async fn main() -> Result<(), Failure> {
             .map_err(|e| e.message)?;
         render.since(t);
         let t = Instant::now();
-        let parser = instance.parser(conversation, &prompt).await?;
+        let parser = instance.parser(conversation, &prompt.text).await?;
         parser_new.since(t);
 
         let t = Instant::now();
@@ -181,6 +181,7 @@ fn server(id: &str) -> ServerInfo {
         id: "m".into(),
         created: 1_700_000_000,
         max_model_len: 4096,
+        embedding_len: None,
         root: "m".into(),
     };
     ServerInfo {

@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::{p2, p3};
 
+use crate::bindings::inference::Embeddings;
 use crate::bindings::shaping::Caller;
-use crate::bindings::types::{ApiError, Event, InferenceRequest, Usage};
+use crate::bindings::types::{ApiError, EmbeddingRequest, Event, InferenceRequest, Usage};
 use crate::error::{Fault, Phase, PluginError};
 use crate::loader::WasiHttp;
 use crate::plugin::{Loaded, PluginInfo};
@@ -48,6 +49,12 @@ pub trait Model: Send + Sync {
         request: InferenceRequest,
         caller: Caller,
     ) -> BoxFuture<'_, Result<Box<dyn Generation>, ApiError>>;
+    /// Turns inputs into vectors. The error is for the function.
+    fn embed(
+        &self,
+        request: EmbeddingRequest,
+        caller: Caller,
+    ) -> BoxFuture<'_, Result<Embeddings, ApiError>>;
 }
 
 /// A running generation. Dropping it cancels what still runs.

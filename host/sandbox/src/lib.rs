@@ -40,13 +40,15 @@ mod template;
 mod untrusted;
 
 pub use artifact::{Capability, HostPattern, NotAHostPattern, Role};
-pub use bindings::routing::{ModelCard, Request, Response, Route, ServerInfo};
+pub use bindings::inference::Embeddings;
+pub use bindings::routing::{ModelCard, Request, Response, Route, ServerInfo, Task};
 pub use bindings::shaping::Caller;
-pub use bindings::templating::ModelTemplate;
+pub use bindings::templating::{ModelTemplate, Prompt};
 pub use bindings::types::{
-    ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Constraint, Conversation, Delta, Event,
-    FinishReason, Header, InferenceRequest, Input, Message, PositionLogprobs, Sampling,
-    TokenLogprob, Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice, Usage,
+    ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Constraint, Conversation, Delta,
+    Embedding, EmbeddingRequest, Event, FinishReason, Header, InferenceRequest, Input, Message,
+    Pooling, PositionLogprobs, PromptReport, PromptToken, Sampling, TokenLogprob, TokenizeRequest,
+    Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice, Usage,
 };
 pub use counters::{FaultStats, PhaseStats, PluginStats};
 pub use error::{Fault, Phase, PluginError, SandboxError};

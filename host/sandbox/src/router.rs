@@ -5,8 +5,8 @@ use std::sync::Arc;
 use wasmtime::component::{InstancePre, ResourceAny};
 
 use crate::bindings::router::{Router as Bindings, RouterIndices};
-use crate::bindings::routing::{self, Request, Response, Route, ServerInfo};
-use crate::bindings::types::{ApiError, Event, Header, InferenceRequest, Usage};
+use crate::bindings::routing::{self, Request, Response, Route, ServerInfo, Task};
+use crate::bindings::types::{ApiError, Event, Header, Usage};
 use crate::error::{Phase, PluginError};
 use crate::guest::Guest;
 use crate::instance::Instance;
@@ -28,14 +28,14 @@ struct Inner {
 pub enum Outcome {
     /// Answered or refused at once: status 200 to 599, headers checked.
     Respond(Response),
-    /// To be run by the engine.
-    Infer(Box<Job>),
+    /// To be done by the host.
+    Run(Box<Job>),
 }
 
-/// A request for the engine, and who encodes its answer.
+/// Something to do, and who encodes its answer.
 pub struct Job {
-    /// What to run, its ranges checked.
-    pub request: InferenceRequest,
+    /// What to do, its ranges checked.
+    pub task: Task,
     /// Who turns what happens into the bytes that the client reads.
     pub reply: Reply,
 }
@@ -100,10 +100,10 @@ impl Router {
                 let response = untrusted::response(response, plugin.limits()).map_err(breach)?;
                 Ok(Outcome::Respond(response))
             }
-            routing::Outcome::Infer(job) => {
-                let request = untrusted::request(job.request).map_err(breach)?;
-                Ok(Outcome::Infer(Box::new(Job {
-                    request,
+            routing::Outcome::Run(job) => {
+                let task = untrusted::task(job.task).map_err(breach)?;
+                Ok(Outcome::Run(Box::new(Job {
+                    task,
                     reply: Reply {
                         instance,
                         reply: job.reply,
@@ -145,7 +145,7 @@ impl Reply {
         self.instance.end(call, result)
     }
 
-    /// The last bytes, after every choice has finished.
+    /// The last bytes, after everything that was asked for is done.
     pub async fn finish(mut self, usage: Usage) -> Result<Vec<u8>, PluginError> {
         let call = self.instance.begin(Phase::ReplyFinish)?;
         let guest = self.instance.bindings.lm_plugin_routing().reply();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::{InstancePre, ResourceAny};
 
 use crate::bindings::template::{ChatTemplate as Bindings, ChatTemplateIndices};
-use crate::bindings::templating::ModelTemplate;
+use crate::bindings::templating::{ModelTemplate, Prompt};
 use crate::bindings::types::{ApiError, Conversation, Delta};
 use crate::error::{Fault, Phase, PluginError};
 use crate::guest::Guest;
@@ -72,12 +72,12 @@ impl Template {
 }
 
 impl TemplateInstance {
-    /// The prompt for a conversation. `Ok(Err(_))` is the template's refusal, to be told to the client.
+    /// The prompt for a conversation, and the form of what follows it. `Ok(Err(_))` is the template's refusal, to be told to the client.
     pub async fn render(
         &mut self,
         model: &ModelTemplate,
         conversation: &Conversation,
-    ) -> Result<Result<String, ApiError>, PluginError> {
+    ) -> Result<Result<Prompt, ApiError>, PluginError> {
         let call = self.instance.begin(Phase::Render)?;
         let guest = self.instance.bindings.lm_plugin_templating();
         let result = call
@@ -89,7 +89,7 @@ impl TemplateInstance {
             .map_err(untrusted::api_error))
     }
 
-    /// A parser for one choice. `prompt` is what [`render`](TemplateInstance::render) returned.
+    /// A parser for one choice. `prompt` is the text that [`render`](TemplateInstance::render) returned.
     pub async fn parser(
         &mut self,
         conversation: &Conversation,

@@ -2,8 +2,10 @@
 //! out of the guest; here their content is. A value that would mislead a client is mended where that is harmless;
 //! otherwise the plugin broke its contract, which fails the request.
 
-use crate::bindings::routing::{Response, Route};
-use crate::bindings::types::{ApiError, Delta, Header, InferenceRequest, Input, Sampling};
+use crate::bindings::routing::{Response, Route, Task};
+use crate::bindings::types::{
+    ApiError, Delta, EmbeddingRequest, Header, InferenceRequest, Input, Sampling,
+};
 use crate::limits::Limits;
 
 const MESSAGE_BYTES: usize = 4 << 10;
@@ -138,25 +140,55 @@ pub(crate) fn routes(routes: Vec<Route>) -> Result<Vec<Route>, String> {
     }
 }
 
+/// Checks what a router wants done.
+pub(crate) fn task(task: Task) -> Result<Task, String> {
+    Ok(match task {
+        Task::Generate(asked) => Task::Generate(request(asked)?),
+        Task::Embed(asked) => Task::Embed(embedding_request(asked)?),
+        Task::Tokenize(asked) => {
+            check_inputs(&asked.inputs)?;
+            Task::Tokenize(asked)
+        }
+    })
+}
+
 /// Checks the ranges that the WIT package states. Token ids and lengths are the engine's to check: it knows the model.
 pub(crate) fn request(request: InferenceRequest) -> Result<InferenceRequest, String> {
-    if request.inputs.is_empty() || request.n == 0 {
-        return Err("a request needs at least one input and n of at least 1".into());
+    check_inputs(&request.inputs)?;
+    if request.n == 0 {
+        return Err("a request needs n of at least 1".into());
     }
-    let empty_chat = |input: &Input| matches!(input, Input::Chat(chat) if chat.messages.is_empty());
-    if request.inputs.iter().any(empty_chat) {
-        return Err("a conversation needs at least one message".into());
-    }
-    if let Some(salt) = &request.cache_salt
-        && salt.len() > MAX_CACHE_SALT_BYTES
-    {
-        return Err(format!(
-            "`cache-salt` must have at most {MAX_CACHE_SALT_BYTES} bytes"
-        ));
-    }
+    check_salt(request.cache_salt.as_deref())?;
     match out_of_range(&request.sampling) {
         Some((field, range)) => Err(format!("`sampling.{field}` must be {range}")),
         None => Ok(request),
+    }
+}
+
+/// As [`request`].
+pub(crate) fn embedding_request(request: EmbeddingRequest) -> Result<EmbeddingRequest, String> {
+    check_inputs(&request.inputs)?;
+    check_salt(request.cache_salt.as_deref())?;
+    Ok(request)
+}
+
+fn check_inputs(inputs: &[Input]) -> Result<(), String> {
+    if inputs.is_empty() {
+        return Err("a request needs at least one input".into());
+    }
+    let empty_chat = |input: &Input| matches!(input, Input::Chat(chat) if chat.messages.is_empty());
+    match inputs.iter().any(empty_chat) {
+        true => Err("a conversation needs at least one message".into()),
+        false => Ok(()),
+    }
+}
+
+fn check_salt(salt: Option<&str>) -> Result<(), String> {
+    match salt {
+        Some(salt) if salt.len() > MAX_CACHE_SALT_BYTES => Err(format!(
+            "`cache-salt` must have at most {MAX_CACHE_SALT_BYTES} bytes"
+        )),
+        _ => Ok(()),
     }
 }
 

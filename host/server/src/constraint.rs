@@ -16,12 +16,13 @@ use crate::{
 };
 
 /// The contract's name for the form of an answer; routers put their client's own.
-const PARAM: &str = "constraint";
+pub(crate) const PARAM: &str = "constraint";
 
-/// Reads a form. A large one takes a while, in which other requests' tokens must not wait.
+/// Reads a form, which came from the field `param`. A large one takes a while, in which other requests' tokens must not wait.
 pub(crate) async fn compile(
     app: &Arc<App>,
     form: &sandbox::Constraint,
+    param: &'static str,
 ) -> Result<Box<dyn Constraint>, ApiError> {
     let form = match form.clone() {
         sandbox::Constraint::JsonObject => Form::JsonObject,
@@ -39,7 +40,7 @@ pub(crate) async fn compile(
         let compiled = grammars.compile(&form);
         compiled.map_err(|error| match error {
             GrammarError::Thread { .. } => broken(&error),
-            _ => invalid(PARAM, error.to_string()),
+            _ => invalid(param, error.to_string()),
         })
     };
     let compiled = tokio::task::spawn_blocking(compile).await;

@@ -13,7 +13,7 @@ use engine::{ChosenToken, Generation, GenerationFailed};
 use http::StatusCode;
 use sandbox::{
     ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Delta, Event, FinishReason, Parser,
-    TemplateInstance, Usage,
+    PromptReport, Sampling, TemplateInstance, Usage,
 };
 use text::{Detokenizer, Specials, StopStrings};
 
@@ -26,6 +26,8 @@ pub(crate) struct Generating {
     /// Where the parsers of all choices live; `None` until a conversation was rendered.
     pub(crate) template: Option<TemplateInstance>,
     choices: Vec<Choice>,
+    /// What the client is told of each input's prompt, until it was told.
+    reports: Vec<Option<PromptReport>>,
     usage: Usage,
     last_tokens: Option<Instant>,
 }
@@ -37,6 +39,10 @@ struct Choice {
 
 struct Running {
     generation: Generation,
+    /// The input that it continues.
+    input: usize,
+    /// Whether the client wants the prompt alone.
+    prompt_only: bool,
     /// Whether this is the first sample of its prompt, whose share of the cache counts for the request.
     is_first: bool,
     detokenizer: Detokenizer,
@@ -67,13 +73,22 @@ impl Generating {
             arrival,
             template: None,
             choices: Vec::new(),
+            reports: Vec::new(),
             usage,
             last_tokens: None,
         }
     }
 
-    /// The next choices: all samples of one prompt. `parsers`, where there are any, belong to `template`.
-    pub(crate) fn add(&mut self, samples: Vec<Generation>, stop: &[String], parsers: Vec<Parser>) {
+    /// The next choices: all samples of one prompt. `report` is what the client is told of that before; `parsers`, where there are
+    /// any, belong to `template`.
+    pub(crate) fn add(
+        &mut self,
+        samples: Vec<Generation>,
+        sampling: &Sampling,
+        report: Option<PromptReport>,
+        parsers: Vec<Parser>,
+    ) {
+        self.reports.push(report);
         let prompt_len = samples.first().map_or(0, Generation::prompt_len);
         self.usage.prompt_tokens += prompt_len as u32;
         self.app.metrics.prompt(prompt_len);
@@ -81,9 +96,11 @@ impl Generating {
         for (sample, generation) in samples.into_iter().enumerate() {
             let running = Running {
                 generation,
+                input: self.reports.len() - 1,
+                prompt_only: sampling.max_tokens == Some(0),
                 is_first: sample == 0,
                 detokenizer: Detokenizer::new(self.app.model.tokenizer.clone(), Specials::Drop),
-                stop: StopStrings::new(stop),
+                stop: StopStrings::new(&sampling.stop),
                 parser: parsers.next(),
                 calls_tools: false,
                 is_reasoning: false,
@@ -116,6 +133,10 @@ impl Generating {
             let Some(running) = &mut choice.running else {
                 continue;
             };
+            // The first sample tells of the prompt; until it did, the others wait.
+            if !running.is_first && self.reports[running.input].is_some() {
+                continue;
+            }
             match running.generation.poll_next(context, &mut batch) {
                 Poll::Ready(_) => return Poll::Ready((index, batch)),
                 Poll::Pending => {}
@@ -135,11 +156,21 @@ impl Generating {
             let Some(running) = &mut self.choices[choice].running else {
                 return Ok(());
             };
+            let (input, prompt_only) = (running.input, running.prompt_only);
+            if let engine::Event::Token(_) | engine::Event::Finished { .. } = event {
+                // The prompt comes before all else, and not before it was computed: until then a failure has a status.
+                events.extend(self.reports[input].take().map(Event::Prompt));
+            }
             match event {
                 engine::Event::Started { cached_len } => {
                     if running.is_first {
                         self.usage.cached_tokens += cached_len as u32;
                     }
+                }
+                engine::Event::Prompt(tokens) => self.score_prompt(input, &tokens),
+                engine::Event::Token(_) | engine::Event::Finished { .. } if prompt_only => {
+                    let end = End::Engine(engine::FinishReason::Length);
+                    self.end(choice, end, events).await?;
                 }
                 engine::Event::Token(token) => {
                     self.usage.completion_tokens += 1;
@@ -173,6 +204,21 @@ impl Generating {
             }
         }
         Ok(())
+    }
+
+    /// Fills in how likely the next tokens of a prompt were, from its second on.
+    fn score_prompt(&mut self, input: usize, scored: &[ChosenToken]) {
+        let Some(report) = &mut self.reports[input] else {
+            return;
+        };
+        let told = report.tokens.iter_mut().skip(1);
+        let next = told.filter(|token| token.logprob.is_none());
+        for (token, scored) in next.zip(scored) {
+            if let Some(position) = logprobs::position(&self.app.model.tokenizer, scored) {
+                token.logprob = Some(position.chosen.logprob);
+                token.top = position.top;
+            }
+        }
     }
 
     /// Has the template read a piece of a choice's text.

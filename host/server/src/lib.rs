@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod constraint;
 mod cors;
+mod embed;
 mod error;
 mod functions;
 mod generating;
@@ -18,6 +19,7 @@ mod reply;
 mod request_id;
 mod routes;
 mod sampling;
+mod tokenize;
 
 pub use admin::{Admin, LoadPlugins};
 pub use app::{App, Model, Settings};

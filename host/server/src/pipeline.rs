@@ -4,16 +4,21 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use sandbox::{ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSet, ServerInfo};
+use sandbox::{
+    ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSet, Reply, ServerInfo, Task,
+};
 
 use crate::{
     app::{App, unix_seconds},
     auth::SECRET_HEADERS,
     body::{self, Body, MaxLen},
-    constraint, cors, error, functions,
+    constraint, cors, embed, error, functions,
     generating::Generating,
-    health, prompt, reply, request_id, routes,
+    health,
+    prompt::{self, Around},
+    reply, request_id, routes,
     sampling::SamplingPlan,
+    tokenize,
 };
 
 /// A request's name and the moment it came.
@@ -87,23 +92,45 @@ async fn route(
         .map_err(|error| error::of_plugin(&error))?
     {
         Outcome::Respond(response) => Ok(respond(response)),
-        Outcome::Infer(job) => {
-            let Job { request, reply } = *job;
+        Outcome::Run(job) => {
+            let Job { task, reply } = *job;
             let caller = Caller {
                 request_id: arrival.request_id.clone(),
                 path,
                 key_name: None,
             };
-            let streams = request.stream;
-            match start(app, plugins, request, &caller, arrival).await {
-                Ok(generating) => Ok(reply::respond(generating, reply, streams).await),
-                Err(error) => Ok(reply::refuse(reply, &error).await),
-            }
+            Ok(run(app, plugins, task, reply, &caller, arrival).await)
         }
     }
 }
 
-/// From a typed request, a router's or a function's, to sequences in the engine. What fails here is told in the router's words.
+/// Does what the router asks for. What fails here is told in the router's words.
+async fn run(
+    app: &Arc<App>,
+    plugins: &PluginSet,
+    task: Task,
+    reply: Reply,
+    caller: &Caller,
+    arrival: &Arrival,
+) -> Response<Body> {
+    let done = match task {
+        Task::Generate(request) => {
+            let streams = request.stream;
+            return match start(app, plugins, request, caller, arrival).await {
+                Ok(generating) => reply::respond(generating, reply, streams).await,
+                Err(error) => reply::refuse(reply, &error).await,
+            };
+        }
+        Task::Embed(request) => embed::run(app, plugins, &request, caller, arrival).await,
+        Task::Tokenize(request) => tokenize::run(app, plugins, &request, caller).await,
+    };
+    match done {
+        Ok((events, usage)) => reply::whole(reply, &events, usage).await,
+        Err(error) => reply::refuse(reply, &error).await,
+    }
+}
+
+/// From a typed request, a router's or a function's, to sequences in the engine.
 pub(crate) async fn start(
     app: &Arc<App>,
     plugins: &PluginSet,
@@ -119,41 +146,61 @@ pub(crate) async fn start(
     }
     check_num_choices(app, &request)?;
     let model = &app.model;
-    let constraint = match &request.sampling.constraint {
-        Some(form) => Some(constraint::compile(app, form).await?),
+    let form = match &request.sampling.constraint {
+        Some(form) => Some(constraint::compile(app, form, constraint::PARAM).await?),
         None => None,
     };
     let plan = SamplingPlan::new(
         &request,
         &model.sampling_defaults,
         &model.end_tokens,
-        constraint,
-        app.settings.request_timeout.map(|limit| arrival.at + limit),
-    )?;
+        deadline(app, arrival),
+    );
     let mut generating = Generating::new(app.clone(), arrival.clone());
-    for input in &request.inputs {
+    for (index, input) in request.inputs.iter().enumerate() {
         let prompt = prompt::read(
             app,
             plugins,
             &request.model,
             input,
+            Around::AsTokenizer,
             request.n,
             &mut generating.template,
             caller,
         )
         .await?;
+        let constraint = match (&prompt.constraint, &form) {
+            (Some(_), Some(_)) => return Err(two_forms()),
+            (Some(of_call), None) => Some(constraint::compile(app, of_call, "tools").await?),
+            (None, form) => form.as_ref().map(|form| form.fork()),
+        };
+        let report = match request.echo {
+            true => Some(prompt::report(app, index, prompt.text, &prompt.tokens)),
+            false => None,
+        };
         let tokens = plan.for_prompt(
             prompt.tokens,
             prompt.param,
+            constraint,
             app.engine.limits().max_sequence_len(),
         )?;
         let samples = app
             .engine
             .submit(tokens, request.n as usize)
             .map_err(|error| prompt::refused(&error, prompt.param))?;
-        generating.add(samples, &request.sampling.stop, prompt.parsers);
+        generating.add(samples, &request.sampling, report, prompt.parsers);
     }
     Ok(generating)
+}
+
+/// When a request is given up.
+pub(crate) fn deadline(app: &App, arrival: &Arrival) -> Option<Instant> {
+    app.settings.request_timeout.map(|limit| arrival.at + limit)
+}
+
+fn two_forms() -> ApiError {
+    let message = "a forced tool call has a form of its own: ask for the call or for another form";
+    error::invalid(constraint::PARAM, message)
 }
 
 /// More choices than the server can ever hold would be told to come back later, for ever.

@@ -2,20 +2,35 @@
 
 use engine::SubmitError;
 use http::StatusCode;
-use sandbox::{ApiError, Caller, Input, Parser, PluginSet, TemplateInstance};
+use sandbox::{
+    ApiError, Caller, Constraint, Input, Parser, PluginSet, PromptReport, PromptToken,
+    TemplateInstance,
+};
 
 use crate::{
     app::App,
     error::{self, coded, invalid, overloaded, refusal},
 };
 
-/// A prompt, and who reads the model's answers to it.
+/// A prompt, what must come after it, and who reads the model's answers to it.
 pub(crate) struct Prompt {
     pub(crate) tokens: Vec<u32>,
+    /// As it was sent or rendered; absent where tokens were sent.
+    pub(crate) text: Option<String>,
+    /// The form of the answer that the conversation itself asks for.
+    pub(crate) constraint: Option<Constraint>,
     /// One for each sample of a conversation: only answers to those have reasoning and tool calls in them.
     pub(crate) parsers: Vec<Parser>,
     /// The client's field that the prompt came from, to be named where it is refused.
     pub(crate) param: &'static str,
+}
+
+/// What stands around a plain text. Templates write it themselves.
+#[derive(Clone, Copy)]
+pub(crate) enum Around {
+    /// What the model's tokenizer puts there.
+    AsTokenizer,
+    Nothing,
 }
 
 /// Which field of the client's request an input came from.
@@ -33,6 +48,7 @@ pub(crate) async fn read(
     plugins: &PluginSet,
     model: &str,
     input: &Input,
+    around: Around,
     num_samples: u32,
     template: &mut Option<TemplateInstance>,
     caller: &Caller,
@@ -51,7 +67,7 @@ pub(crate) async fn read(
                         .map_err(failed)?,
                 ),
             };
-            let text = instance
+            let sandbox::Prompt { text, constraint } = instance
                 .render(&app.model_template(model), conversation)
                 .await
                 .map_err(failed)??;
@@ -60,23 +76,33 @@ pub(crate) async fn read(
                 parsers.push(instance.parser(conversation, &text).await.map_err(failed)?);
             }
             // The template has written what begins a sequence; the tokenizer must not add it again.
-            let tokens = tokenise(app, text, text::Tokenizer::encode, param).await?;
+            let (text, tokens) = tokenise(app, text, text::Tokenizer::encode, param).await?;
             Ok(Prompt {
                 tokens,
+                text: Some(text),
+                constraint,
                 parsers,
                 param,
             })
         }
         Input::Text(text) => {
-            let tokens = tokenise(app, text.clone(), text::Tokenizer::encode_prompt, param).await?;
+            let encode = match around {
+                Around::AsTokenizer => text::Tokenizer::encode_prompt,
+                Around::Nothing => text::Tokenizer::encode,
+            };
+            let (text, tokens) = tokenise(app, text.clone(), encode, param).await?;
             Ok(Prompt {
                 tokens,
+                text: Some(text),
+                constraint: None,
                 parsers: Vec::new(),
                 param,
             })
         }
         Input::Tokens(tokens) => Ok(Prompt {
             tokens: tokens.clone(),
+            text: None,
+            constraint: None,
             parsers: Vec::new(),
             param,
         }),
@@ -91,11 +117,11 @@ async fn tokenise(
     text: String,
     encode: Encode,
     param: &str,
-) -> Result<Vec<u32>, ApiError> {
+) -> Result<(String, Vec<u32>), ApiError> {
     let tokenizer = app.model.tokenizer.clone();
-    let encoded = tokio::task::spawn_blocking(move || encode(&tokenizer, &text)).await;
-    match encoded {
-        Ok(Ok(tokens)) => Ok(tokens),
+    let encode = move || encode(&tokenizer, &text).map(|tokens| (text, tokens));
+    match tokio::task::spawn_blocking(encode).await {
+        Ok(Ok(encoded)) => Ok(encoded),
         Ok(Err(error)) => Err(invalid(
             param,
             format!("the prompt cannot be tokenised: {error}"),
@@ -104,6 +130,27 @@ async fn tokenise(
             let message = format!("the tokenizer stopped: {stopped}");
             Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, message))
         }
+    }
+}
+
+/// A prompt as its client reads it, without probabilities.
+pub(crate) fn report(
+    app: &App,
+    input: usize,
+    text: Option<String>,
+    tokens: &[u32],
+) -> PromptReport {
+    let tokenizer = &app.model.tokenizer;
+    let token = |&id: &u32| PromptToken {
+        id,
+        bytes: tokenizer.bytes(id).unwrap_or_default().to_vec(),
+        logprob: None,
+        top: Vec::new(),
+    };
+    PromptReport {
+        input: input as u32,
+        text: text.unwrap_or_else(|| tokenizer.decode(tokens, text::Specials::Keep)),
+        tokens: tokens.iter().map(token).collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::{Response, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use sandbox::{ApiError, PluginError, Reply};
+use sandbox::{ApiError, Event, Header, PluginError, Reply, Usage};
 
 use crate::{
     body::{Body, full},
@@ -20,6 +20,20 @@ use crate::{
 pub(crate) async fn refuse(reply: Reply, error: &ApiError) -> Response<Body> {
     match reply.fail(error).await {
         Ok(body) => error::response_with_body(error, body.into()),
+        Err(broken) => error::response(&error::of_plugin(&broken)),
+    }
+}
+
+/// The response to what is done already.
+pub(crate) async fn whole(mut reply: Reply, events: &[Event], usage: Usage) -> Response<Body> {
+    let encoded = async {
+        let headers = reply.headers().await?;
+        let mut body = reply.push(events).await?;
+        body.extend(reply.finish(usage).await?);
+        Ok((headers, body))
+    };
+    match encoded.await {
+        Ok((headers, body)) => with_headers(full(body), headers),
         Err(broken) => error::response(&error::of_plugin(&broken)),
     }
 }
@@ -43,6 +57,10 @@ pub(crate) async fn respond(
         Ok(first) => streamed(first, encoder),
         Err(response) => return response,
     };
+    with_headers(body, headers)
+}
+
+fn with_headers(body: Body, headers: Vec<Header>) -> Response<Body> {
     let mut response = Response::new(body);
     insert_headers(&mut response, headers);
     response

@@ -27,23 +27,19 @@ pub(crate) struct SamplingPlan {
     priority: i32,
     scope: CacheScope,
     deadline: Option<Instant>,
-    constraint: Option<Box<dyn Constraint>>,
+    ignores_end: bool,
+    prompt_logprobs: Option<usize>,
 }
 
 impl SamplingPlan {
-    /// `constraint` holds each answer to its form. Ranges are left to the engine, but for those that it does not know of.
+    /// Ranges are left to the engine, but for those that it does not know of.
     pub(crate) fn new(
         request: &InferenceRequest,
         defaults: &SamplingDefaults,
         end_tokens: &[u32],
-        constraint: Option<Box<dyn Constraint>>,
         deadline: Option<Instant>,
-    ) -> Result<Self, ApiError> {
+    ) -> Self {
         let asked = &request.sampling;
-        if asked.ignore_eos && constraint.is_some() {
-            let message = "ignore_eos cannot be kept for an answer that has a form, which says itself where it may end";
-            return Err(invalid("ignore_eos", message));
-        }
         let end_tokens = if asked.ignore_eos { &[] } else { end_tokens };
         let sampling = SamplingParams {
             temperature: asked.temperature.unwrap_or(defaults.temperature),
@@ -59,7 +55,7 @@ impl SamplingPlan {
             stop_token_ids: [end_tokens, &asked.stop_token_ids].concat(),
             min_tokens: asked.min_tokens as usize,
         };
-        Ok(Self {
+        Self {
             sampling,
             max_tokens: asked.max_tokens.map(|len| len as usize),
             priority: request.priority,
@@ -68,21 +64,31 @@ impl SamplingPlan {
                 salt: request.cache_salt.clone(),
             },
             deadline,
-            constraint,
-        })
+            ignores_end: asked.ignore_eos,
+            prompt_logprobs: match request.echo {
+                true => asked.logprobs.map(|len| len as usize),
+                false => None,
+            },
+        }
     }
 
-    /// The engine's request for a prompt, which came from the client's field `param`.
+    /// The engine's request for a prompt, which came from the client's field `param`. `constraint` holds the answer to its form.
+    /// An answer of no tokens still needs a step that computes its prompt, and so is one of one token here.
     ///
     /// Fails where prompt and answer together exceed the context, as OpenAI's servers do, instead of cutting the answer.
     pub(crate) fn for_prompt(
         &self,
         prompt: Vec<u32>,
         param: &str,
+        constraint: Option<Box<dyn Constraint>>,
         max_model_len: usize,
     ) -> Result<engine::Request, ApiError> {
+        if self.ignores_end && constraint.is_some() {
+            let message = "ignore_eos cannot be kept for an answer that has a form, which says itself where it may end";
+            return Err(invalid("ignore_eos", message));
+        }
         let room = max_model_len.saturating_sub(prompt.len());
-        let asked = self.max_tokens.unwrap_or(1);
+        let asked = self.max_tokens.unwrap_or(1).max(1);
         if asked > room {
             let message = format!(
                 "this model's context holds {max_model_len} tokens; the request needs {} ({} of the prompt and at least \
@@ -98,11 +104,12 @@ impl SamplingPlan {
         Ok(engine::Request {
             prompt,
             sampling: self.sampling.clone(),
-            max_tokens: self.max_tokens.unwrap_or(room),
+            max_tokens: self.max_tokens.map_or(room, |len| len.max(1)),
             priority: self.priority,
             deadline: self.deadline,
             scope: self.scope.clone(),
-            constraint: self.constraint.as_ref().map(|constraint| constraint.fork()),
+            constraint,
+            prompt_logprobs: self.prompt_logprobs,
         })
     }
 }

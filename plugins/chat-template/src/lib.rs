@@ -10,7 +10,7 @@ mod marks;
 mod parse;
 mod render;
 
-use plugin_sdk::{ApiError, ChatTemplate, Conversation, ModelTemplate};
+use plugin_sdk::{ApiError, ChatTemplate, Conversation, ModelTemplate, Prompt};
 
 pub use parse::MarkParser;
 
@@ -20,7 +20,7 @@ pub struct JinjaTemplate;
 impl ChatTemplate for JinjaTemplate {
     type Parser = MarkParser;
 
-    fn render(model: &ModelTemplate, conversation: &Conversation) -> Result<String, ApiError> {
+    fn render(model: &ModelTemplate, conversation: &Conversation) -> Result<Prompt, ApiError> {
         render::render(model, conversation)
     }
 

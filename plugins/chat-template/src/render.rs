@@ -11,7 +11,7 @@ mod tojson;
 mod variables;
 mod whitespace;
 
-use plugin_sdk::{ApiError, Conversation, ModelTemplate};
+use plugin_sdk::{ApiError, Conversation, ModelTemplate, Prompt};
 
 use crate::forced_call;
 
@@ -22,7 +22,7 @@ const FALLBACK: &str = include_str!("render/chatml.jinja");
 pub(crate) fn render(
     model: &ModelTemplate,
     conversation: &Conversation,
-) -> Result<String, ApiError> {
+) -> Result<Prompt, ApiError> {
     if conversation.messages.is_empty() {
         return Err(ApiError::invalid(
             "messages",

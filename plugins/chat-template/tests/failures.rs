@@ -5,7 +5,8 @@ use std::path::Path;
 
 use chat_template::JinjaTemplate;
 use plugin_sdk::{
-    ApiError, ChatTemplate, Conversation, Message, ModelTemplate, Tool, ToolCall, ToolChoice,
+    ApiError, ChatTemplate, Constraint, Conversation, Message, ModelTemplate, Tool, ToolCall,
+    ToolChoice,
 };
 
 fn model(template: &str) -> ModelTemplate {
@@ -33,7 +34,7 @@ fn with_tool(definition: &str) -> Conversation {
 }
 
 fn render(template: &str, conversation: &Conversation) -> Result<String, ApiError> {
-    JinjaTemplate::render(&model(template), conversation)
+    JinjaTemplate::render(&model(template), conversation).map(|prompt| prompt.text)
 }
 
 fn failure(template: &str, conversation: &Conversation) -> ApiError {
@@ -213,13 +214,14 @@ fn a_message_that_the_template_drops_cannot_be_continued() {
 #[test]
 fn a_call_is_forced_by_beginning_it() {
     let template = "{{ tools | length }}{% if think %}<think>\n{% endif %}{# <tool_call> #}";
-    let mut conversation = with_tool("{}");
+    let mut conversation = with_tool(r#"{"type":"function","function":{"name":"f"}}"#);
     conversation.tool_choice = ToolChoice::Required;
     assert_eq!(
         render(template, &conversation).as_deref(),
         Ok("1<tool_call>\n{\"name\": \"")
     );
 
+    conversation.tools[0].name = "a\"b".to_owned();
     conversation.tool_choice = ToolChoice::Named("a\"b".to_owned());
     conversation.template_variables = Some("{\"think\":true}".to_owned());
     assert_eq!(
@@ -235,6 +237,70 @@ fn a_call_is_forced_by_beginning_it() {
     assert_eq!(error.param.as_deref(), Some("tool_choice"));
 }
 
+fn forced(conversation: &Conversation) -> Result<String, ApiError> {
+    let rendered = JinjaTemplate::render(&model("<tool_call>"), conversation)?;
+    match rendered.constraint {
+        Some(Constraint::Lark(grammar)) => Ok(grammar),
+        other => panic!("no grammar: {other:?}"),
+    }
+}
+
+#[test]
+fn the_rest_of_a_forced_call_is_held_to_the_tools_parameters_as_their_author_ordered_them() {
+    let definition = r#"{"type":"function","function":{"name":"f","parameters": {"type":"object","properties":{"z":{},"a":{}}}}}"#;
+    let mut conversation = with_tool(definition);
+    conversation.tools.push(Tool {
+        name: "g\"".to_owned(),
+        definition: r#"{"type":"function","function":{"name":"g\""}}"#.to_owned(),
+    });
+    let options = r#""x-guidance":{"whitespace_pattern":"\\x20|\\n[\\x20\\t]{0,64}"}"#;
+    let of_f = format!(
+        r#"arguments_0: %json {{{options},"type":"object","properties":{{"z":{{}},"a":{{}}}}}}"#
+    );
+    let of_g = format!(r#"arguments_1: %json {{"type":"object",{options}}}"#);
+    let call = r#"call: "f\", \"arguments\": " arguments_0 "}\n</tool_call>" | "g\\\"\", \"arguments\": " arguments_1 "}\n</tool_call>""#;
+
+    conversation.tool_choice = ToolChoice::Required;
+    let more = r#"("\n<tool_call>\n{\"name\": \"" call)*"#;
+    assert_eq!(
+        forced(&conversation),
+        Ok(format!("start: call {more}\n{call}\n{of_f}\n{of_g}\n"))
+    );
+    conversation.parallel_tool_calls = false;
+    assert_eq!(
+        forced(&conversation),
+        Ok(format!("start: call\n{call}\n{of_f}\n{of_g}\n"))
+    );
+    conversation.tool_choice = ToolChoice::Named("f".to_owned());
+    assert_eq!(
+        forced(&conversation),
+        Ok(format!(
+            "start: \" \" arguments_0 \"}}\\n</tool_call>\"\n{of_f}\n"
+        ))
+    );
+    conversation.tool_choice = ToolChoice::Named("h".to_owned());
+    assert_eq!(
+        forced(&conversation).unwrap_err().param.as_deref(),
+        Some("tool_choice")
+    );
+    conversation.tools[0].definition = "{}".to_owned();
+    conversation.tool_choice = ToolChoice::Required;
+    assert_eq!(
+        forced(&conversation).unwrap_err().param.as_deref(),
+        Some("tools[0]")
+    );
+}
+
+#[test]
+fn what_the_model_decides_itself_may_have_any_form() {
+    let mut conversation = with_tool("{}");
+    for choice in [ToolChoice::Auto, ToolChoice::None] {
+        conversation.tool_choice = choice;
+        let rendered = JinjaTemplate::render(&model("<tool_call>"), &conversation);
+        assert_eq!(rendered.map(|prompt| prompt.constraint), Ok(None));
+    }
+}
+
 #[test]
 fn a_model_without_a_template_is_written_to_in_chatml() {
     let bare = ModelTemplate {
@@ -242,7 +308,9 @@ fn a_model_without_a_template_is_written_to_in_chatml() {
         ..model("")
     };
     assert_eq!(
-        JinjaTemplate::render(&bare, &hello()).as_deref(),
+        JinjaTemplate::render(&bare, &hello())
+            .map(|prompt| prompt.text)
+            .as_deref(),
         Ok("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
     );
 
@@ -267,7 +335,7 @@ fn a_model_without_a_template_is_written_to_in_chatml() {
         ..Message::new("assistant", "")
     });
     conversation.messages.push(Message::new("tool", "done"));
-    let prompt = JinjaTemplate::render(&bare, &conversation).unwrap();
+    let prompt = JinjaTemplate::render(&bare, &conversation).unwrap().text;
     let (system, rest) = prompt.split_once("<|im_end|>\n").unwrap();
     assert!(
         system.starts_with("<|im_start|>system\nBe brief.\n\n"),

@@ -113,7 +113,7 @@ fn dates_are_written_as_python_writes_them() {
             now: date.now,
         };
         let conversation = Conversation::new(vec![Message::new("user", &golden.format)]);
-        let found = JinjaTemplate::render(&model, &conversation);
+        let found = JinjaTemplate::render(&model, &conversation).map(|prompt| prompt.text);
         assert_eq!(found.as_ref(), Ok(&date.text), "at {}", date.now);
     }
 }
@@ -134,7 +134,7 @@ fn compare(name: &str) {
 
     let mut differing = Vec::new();
     for case in golden.cases {
-        let found = JinjaTemplate::render(&model, &case.conversation());
+        let found = JinjaTemplate::render(&model, &case.conversation()).map(|prompt| prompt.text);
         let agrees = match (&case.prompt, &case.error, &found) {
             (Some(prompt), _, Ok(found)) => prompt == found,
             (None, Some(refusal), Err(error)) => error.status == 400 && *refusal == error.message,
@@ -191,6 +191,7 @@ impl Case {
                 other => panic!("tool_choice {other} in a golden file"),
             },
             add_generation_prompt: self.add_generation_prompt,
+            parallel_tool_calls: true,
             continue_final_message: self.continue_final_message,
             template_variables: self.variables.clone(),
         }

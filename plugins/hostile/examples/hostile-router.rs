@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use hostile::{huge_text, misbehave, order_for};
 use plugin_sdk::{
     ApiError, Delta, Event, Header, InferenceRequest, Input, Outcome, Reply, Request, Response,
-    Route, Router, ServerInfo, Usage, config, register,
+    Route, Router, ServerInfo, Task, Usage, config, register,
 };
 
 struct HostileRouter;
@@ -62,7 +62,7 @@ impl Router for HostileRouter {
                     .map_or_else(String::new, |card| card.id.clone());
                 let mut inference = InferenceRequest::new(model, vec![Input::Text(order.clone())]);
                 inference.stream = true;
-                Outcome::Infer(inference, HostileReply { order })
+                Outcome::Run(Task::Generate(inference), HostileReply { order })
             }
         }
     }
@@ -108,7 +108,7 @@ fn text(event: &Event) -> &[u8] {
             Delta::ToolCallStart(start) => start.name.as_bytes(),
             Delta::ToolCallArguments(arguments) => arguments.text.as_bytes(),
         },
-        Event::Logprobs(_) | Event::Finished(_) => &[],
+        Event::Prompt(_) | Event::Embedding(_) | Event::Logprobs(_) | Event::Finished(_) => &[],
     }
 }
 

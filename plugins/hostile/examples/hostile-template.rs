@@ -10,8 +10,8 @@
 
 use hostile::{huge_text, misbehave, order_for};
 use plugin_sdk::{
-    ApiError, ChatTemplate, Conversation, Delta, ModelTemplate, OutputParser, ToolCallArguments,
-    register,
+    ApiError, ChatTemplate, Conversation, Delta, ModelTemplate, OutputParser, Prompt,
+    ToolCallArguments, register,
 };
 
 struct HostileTemplate;
@@ -23,12 +23,12 @@ struct HostileParser {
 impl ChatTemplate for HostileTemplate {
     type Parser = HostileParser;
 
-    fn render(_model: &ModelTemplate, conversation: &Conversation) -> Result<String, ApiError> {
+    fn render(_model: &ModelTemplate, conversation: &Conversation) -> Result<Prompt, ApiError> {
         let order = order(conversation);
         let word = order_for("render", &order);
         misbehave(word);
         match word {
-            "huge-return" => Ok(huge_text()),
+            "huge-return" => Ok(Prompt::new(huge_text())),
             "refuse" => Err(ApiError::invalid(
                 "messages",
                 "a hostile plugin was asked to refuse",
@@ -43,7 +43,8 @@ impl ChatTemplate for HostileTemplate {
                     .messages
                     .iter()
                     .filter_map(|message| message.content.as_deref());
-                Ok(turns.flat_map(|turn| [turn, "\n"]).collect())
+                let lines: String = turns.flat_map(|turn| [turn, "\n"]).collect();
+                Ok(Prompt::new(lines))
             }
         }
     }

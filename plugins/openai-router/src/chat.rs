@@ -8,16 +8,23 @@ mod types;
 mod validate;
 mod whole;
 
-use plugin_sdk::{ApiError, Outcome, ServerInfo};
+use plugin_sdk::{ApiError, Conversation, Outcome, ServerInfo, Task};
 
 use crate::{
     answer::{Answer, Identity},
-    body,
+    body::{self, Object},
     generation::Generation,
     settings::{Finish, Settings},
 };
 use calls::Calls;
 use types::ChatRequest;
+
+/// Reads a conversation alone, for those who want to know its tokens.
+pub(crate) fn read_conversation(fields: &Object) -> Result<Conversation, ApiError> {
+    let chat = ChatRequest::read(fields)?;
+    validate::check_conversation(&chat)?;
+    Ok(convert::conversation(chat))
+}
 
 /// Reads a request, and prepares its answer.
 pub(crate) fn parse(
@@ -45,5 +52,8 @@ pub(crate) fn parse(
             Answer::new(whole, generation.form_field)
         }
     };
-    Ok(Outcome::Infer(convert::request(chat, generation), answer))
+    Ok(Outcome::Run(
+        Task::Generate(convert::request(chat, generation)),
+        answer,
+    ))
 }

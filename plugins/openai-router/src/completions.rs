@@ -2,13 +2,14 @@
 
 mod choice;
 mod convert;
+mod echo;
 mod logprobs;
 mod stream;
 mod types;
 mod validate;
 mod whole;
 
-use plugin_sdk::{ApiError, Outcome, ServerInfo};
+use plugin_sdk::{ApiError, Outcome, ServerInfo, Task};
 
 use crate::{
     answer::{Answer, Identity},
@@ -16,6 +17,7 @@ use crate::{
     generation::Generation,
     settings::{Finish, Settings},
 };
+use echo::Echo;
 use types::CompletionRequest;
 
 /// Reads a request, and prepares its answer.
@@ -31,19 +33,19 @@ pub(crate) fn parse(
     let num_choices = validate::check(&completion.prompts, generation.n)?;
 
     let identity = Identity::new("cmpl", "text_completion", server, &generation.model);
-    let answer = match generation.stream {
+    let (stream, form_field) = (generation.stream, generation.form_field);
+    let request = convert::request(completion, generation);
+    let echo = Echo::of(&request);
+    let answer = match stream {
         Some(options) => {
             let finish = settings.finish.unwrap_or(Finish::Merged);
-            let stream = stream::CompletionStream::new(&identity, options, finish);
-            Answer::new(stream, generation.form_field)
+            let stream = stream::CompletionStream::new(&identity, options, echo, finish);
+            Answer::new(stream, form_field)
         }
         None => {
-            let whole = whole::WholeCompletion::new(identity, num_choices);
-            Answer::new(whole, generation.form_field)
+            let whole = whole::WholeCompletion::new(identity, echo, num_choices);
+            Answer::new(whole, form_field)
         }
     };
-    Ok(Outcome::Infer(
-        convert::request(completion, generation),
-        answer,
-    ))
+    Ok(Outcome::Run(Task::Generate(request), answer))
 }

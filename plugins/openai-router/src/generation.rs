@@ -57,11 +57,7 @@ impl Generation {
                 .read("n", |n| n.integer(1..=MAX_SAMPLES))?
                 .unwrap_or(1),
             stream: read_stream(fields)?,
-            priority: fields
-                .read("priority", |p| {
-                    p.integer(i64::from(i32::MIN)..=i64::from(i32::MAX))
-                })?
-                .unwrap_or(0),
+            priority: read_priority(fields)?,
             cache_salt: fields.read("cache_salt", read_cache_salt)?,
             sampling: sampling::read(fields)?,
             form_field: constraint::field(fields),
@@ -76,6 +72,7 @@ impl Generation {
             n: self.n,
             sampling: self.sampling,
             stream: self.stream.is_some(),
+            echo: false,
             priority: self.priority,
             cache_salt: self.cache_salt,
         }
@@ -106,7 +103,14 @@ fn read_stream(fields: &Object) -> Result<Option<StreamOptions>, ApiError> {
     Ok(stream.then(|| options.unwrap_or_default()))
 }
 
-fn read_cache_salt(salt: Value) -> Result<String, ApiError> {
+/// Lower goes first; 0 is normal.
+pub(crate) fn read_priority(fields: &Object) -> Result<i32, ApiError> {
+    let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+    let priority = fields.read("priority", |p| p.integer(range))?;
+    Ok(priority.unwrap_or(0))
+}
+
+pub(crate) fn read_cache_salt(salt: Value) -> Result<String, ApiError> {
     let path = salt.path().to_owned();
     let salt = salt.string()?;
     if (1..=MAX_CACHE_SALT_LEN).contains(&salt.len()) {
@@ -121,7 +125,7 @@ fn read_cache_salt(salt: Value) -> Result<String, ApiError> {
 
 /// Fields that say who asks, or how OpenAI should bill and store: the answer does not depend on them, so they are only
 /// checked for their type.
-fn check_hints(fields: &Object) -> Result<(), ApiError> {
+pub(crate) fn check_hints(fields: &Object) -> Result<(), ApiError> {
     for name in [
         "user",
         "safety_identifier",

@@ -12,12 +12,15 @@ mod answer;
 mod body;
 mod chat;
 mod completions;
+mod embeddings;
 mod error;
 mod generation;
 mod logprobs;
 mod models;
+mod prompts;
 mod settings;
 mod sse;
+mod tokenize;
 
 use plugin_sdk::{ApiError, Outcome, Request, Route, Router, ServerInfo};
 
@@ -35,6 +38,9 @@ impl Router for OpenAi {
         [
             ("POST", "/v1/chat/completions"),
             ("POST", "/v1/completions"),
+            ("POST", "/v1/embeddings"),
+            ("POST", "/tokenize"),
+            ("POST", "/detokenize"),
             ("GET", "/v1/models"),
             ("GET", "/v1/models/*"),
         ]
@@ -59,6 +65,9 @@ fn dispatch(request: &Request, server: &ServerInfo) -> Result<Outcome<Answer>, A
         ("POST", "/v1/completions") => {
             completions::parse(&request.body, server, plugin_sdk::config::read()?)
         }
+        ("POST", "/v1/embeddings") => embeddings::parse(&request.body, server),
+        ("POST", "/tokenize") => tokenize::parse(&request.body, server),
+        ("POST", "/detokenize") => tokenize::parse_detokenize(&request.body, server),
         ("GET", "/v1/models") => Ok(Outcome::Respond(models::list(&server.models))),
         ("GET", path) if path.starts_with("/v1/models/") => {
             models::find(&server.models, &path["/v1/models/".len()..]).map(Outcome::Respond)

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use plugin_sdk::{ChoiceLogprobs, PositionLogprobs, TokenLogprob};
+use plugin_sdk::{ChoiceLogprobs, PositionLogprobs};
 
 /// The most alternatives that a client may ask for, as in OpenAI's schema for chat.
 pub(crate) const MAX_ALTERNATIVES: i64 = 20;
@@ -22,7 +22,7 @@ impl Unsent {
     }
 }
 
-/// The token as text. A part of a character becomes U+FFFD, since JSON has no way to write it.
-pub(crate) fn text(token: &TokenLogprob) -> Cow<'_, str> {
-    String::from_utf8_lossy(&token.bytes)
+/// A token's bytes as text. A part of a character becomes U+FFFD, since JSON has no way to write it.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }

@@ -48,6 +48,7 @@ pub mod router {
             "lm:plugin/routing@0.1.0/model-card": [#[derive(PartialEq)]],
             "lm:plugin/routing@0.1.0/server-info": [#[derive(PartialEq)]],
             "lm:plugin/routing@0.1.0/response": [#[derive(PartialEq)]],
+            "lm:plugin/routing@0.1.0/task": [#[derive(PartialEq)]],
         },
     });
 }
@@ -78,6 +79,7 @@ pub mod chat_template {
         },
         additional_type_attributes: {
             "lm:plugin/templating@0.1.0/model-template": [#[derive(PartialEq)]],
+            "lm:plugin/templating@0.1.0/prompt": [#[derive(PartialEq)]],
         },
     });
 }

@@ -3,18 +3,18 @@
 use std::{cell::RefCell, marker::PhantomData};
 
 use crate::bindings::chat_template::exports::lm::plugin::templating as wit;
-use crate::{ApiError, Conversation, Delta, ModelTemplate};
+use crate::{ApiError, Conversation, Delta, ModelTemplate, Prompt};
 
 /// Renders prompts and parses answers of a family of models. The host makes a fresh instance for every request.
 pub trait ChatTemplate {
     /// Reads what the model writes for one choice.
     type Parser: OutputParser;
 
-    /// The prompt for a conversation, special tokens written out. Fails with the template's own message where it refuses
-    /// the conversation.
-    fn render(model: &ModelTemplate, conversation: &Conversation) -> Result<String, ApiError>;
+    /// The prompt for a conversation, special tokens written out, and the form of what follows it where the conversation asks for
+    /// one. Fails with the template's own message where it refuses the conversation.
+    fn render(model: &ModelTemplate, conversation: &Conversation) -> Result<Prompt, ApiError>;
 
-    /// A parser for one choice of the answer. `prompt` is what `render` returned: it may have opened a block that the
+    /// A parser for one choice of the answer. `prompt` is the text that `render` returned: it may have opened a block that the
     /// model goes on with.
     fn parser(conversation: Conversation, prompt: String) -> Self::Parser;
 }
@@ -39,7 +39,7 @@ pub struct ExportedParser<P: ChatTemplate>(RefCell<P::Parser>);
 impl<P: ChatTemplate + 'static> wit::Guest for Exported<P> {
     type OutputParser = ExportedParser<P>;
 
-    fn render(model: ModelTemplate, conversation: Conversation) -> Result<String, ApiError> {
+    fn render(model: ModelTemplate, conversation: Conversation) -> Result<Prompt, ApiError> {
         P::render(&model, &conversation)
     }
 }

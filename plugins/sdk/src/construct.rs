@@ -1,7 +1,8 @@
 //! Short ways to make the contract's larger records, for routers and for tests.
 
 use crate::{
-    Conversation, Header, InferenceRequest, Input, Message, Response, Sampling, ToolChoice, Usage,
+    Conversation, EmbeddingRequest, Header, InferenceRequest, Input, Message, Prompt, Response,
+    Sampling, TokenizeRequest, ToolChoice, Usage,
 };
 
 impl Header {
@@ -46,6 +47,7 @@ impl Conversation {
             messages,
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: true,
             add_generation_prompt: true,
             continue_final_message: false,
             template_variables: None,
@@ -62,8 +64,43 @@ impl InferenceRequest {
             n: 1,
             sampling: Sampling::default(),
             stream: false,
+            echo: false,
             priority: 0,
             cache_salt: None,
+        }
+    }
+}
+
+impl EmbeddingRequest {
+    /// A request for the vectors of these inputs, pooled as the server does by default.
+    pub fn new(model: impl Into<String>, inputs: Vec<Input>) -> EmbeddingRequest {
+        EmbeddingRequest {
+            model: model.into(),
+            inputs,
+            pooling: None,
+            priority: 0,
+            cache_salt: None,
+        }
+    }
+}
+
+impl TokenizeRequest {
+    /// A request for the tokens of these inputs, as the model would read them.
+    pub fn new(model: impl Into<String>, inputs: Vec<Input>) -> TokenizeRequest {
+        TokenizeRequest {
+            model: model.into(),
+            inputs,
+            add_special_tokens: true,
+        }
+    }
+}
+
+impl Prompt {
+    /// A prompt that any text may follow.
+    pub fn new(text: impl Into<String>) -> Prompt {
+        Prompt {
+            text: text.into(),
+            constraint: None,
         }
     }
 }

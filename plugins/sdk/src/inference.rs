@@ -4,7 +4,7 @@
 use crate::bindings::shared::lm::plugin::inference as host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::mock::model as host;
-use crate::{ApiError, Delta, Event, InferenceRequest, Usage};
+use crate::{ApiError, Delta, EmbeddingRequest, Embeddings, Event, InferenceRequest, Usage};
 
 /// The served names of the model; the first is the default.
 pub fn models() -> Vec<String> {
@@ -15,6 +15,11 @@ pub fn models() -> Vec<String> {
 /// queue) and may be returned as they are.
 pub fn generate(request: &InferenceRequest) -> Result<Generation, ApiError> {
     host::generate(request).map(Generation)
+}
+
+/// Turns inputs into vectors of length 1, one for each, and waits for all of them. Refusals are as in [`generate`].
+pub fn embed(request: &EmbeddingRequest) -> Result<Embeddings, ApiError> {
+    host::embed(request)
 }
 
 /// A running generation. Dropping it cancels what still runs.
@@ -80,7 +85,7 @@ fn content(event: &Event) -> Option<&str> {
             Delta::Content(text) => Some(text),
             Delta::Reasoning(_) | Delta::ToolCallStart(_) | Delta::ToolCallArguments(_) => None,
         },
-        Event::Logprobs(_) | Event::Finished(_) => None,
+        Event::Prompt(_) | Event::Embedding(_) | Event::Logprobs(_) | Event::Finished(_) => None,
     }
 }
 
@@ -134,6 +139,22 @@ mod tests {
         mock::reset();
         mock::refuse_generations(ApiError::new(429, "rate_limit_error", "the queue is full"));
         assert_eq!(ask().err().unwrap().status, 429);
+    }
+
+    #[test]
+    fn vectors_are_those_that_the_test_has_set_one_for_each_input() {
+        mock::reset();
+        mock::set_embedding(|text| vec![text.len() as f32]);
+        let inputs = ["a", "bcd"].map(|text| Input::Text(text.to_owned()));
+        let embeddings = embed(&EmbeddingRequest::new("m", inputs.into())).unwrap();
+        assert_eq!(embeddings.vectors, [[1.0], [3.0]]);
+        mock::refuse_generations(ApiError::new(429, "rate_limit_error", "the queue is full"));
+        assert_eq!(
+            embed(&EmbeddingRequest::new("m", vec![]))
+                .unwrap_err()
+                .status,
+            429
+        );
     }
 
     #[test]

@@ -39,14 +39,15 @@ pub mod router;
 pub mod shaper;
 
 pub use bindings::{
-    chat_template::exports::lm::plugin::templating::ModelTemplate,
-    router::exports::lm::plugin::routing::{ModelCard, Request, Response, Route, ServerInfo},
+    chat_template::exports::lm::plugin::templating::{ModelTemplate, Prompt},
+    router::exports::lm::plugin::routing::{ModelCard, Request, Response, Route, ServerInfo, Task},
     shaper::exports::lm::plugin::shaping::Caller,
+    shared::lm::plugin::inference::Embeddings,
     shared::lm::plugin::types::{
         ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Constraint, Conversation, Delta,
-        Event, FinishReason, Header, InferenceRequest, Input, Json, Message, PositionLogprobs,
-        Sampling, TokenLogprob, Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice,
-        Usage,
+        Embedding, EmbeddingRequest, Event, FinishReason, Header, InferenceRequest, Input, Json,
+        Message, Pooling, PositionLogprobs, PromptReport, PromptToken, Sampling, TokenLogprob,
+        TokenizeRequest, Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice, Usage,
     },
 };
 pub use chat_template::{ChatTemplate, OutputParser};

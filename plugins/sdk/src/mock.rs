@@ -12,7 +12,9 @@ use std::cell::{Cell, RefCell};
 
 pub use call::{Answer, Ending, Request, call};
 pub use fetch::set_fetch;
-pub use model::{refuse_generations, set_answer, set_answer_text, set_models, take_generations};
+pub use model::{
+    refuse_generations, set_answer, set_answer_text, set_embedding, set_models, take_generations,
+};
 pub use store::set_quota;
 pub use time::{advance, set_time};
 pub(crate) use time::{monotonic, now};

@@ -3,9 +3,7 @@
 use std::{cell::RefCell, marker::PhantomData};
 
 use crate::bindings::router::exports::lm::plugin::routing as wit;
-use crate::{
-    ApiError, Event, Header, InferenceRequest, Request, Response, Route, ServerInfo, Usage,
-};
+use crate::{ApiError, Event, Header, Request, Response, Route, ServerInfo, Task, Usage};
 
 /// Speaks a client's protocol. The host makes a fresh instance for every request, so nothing outlives one.
 pub trait Router {
@@ -30,7 +28,7 @@ pub trait Reply: 'static {
     /// stream.
     fn push(&mut self, events: Vec<Event>) -> Vec<u8>;
 
-    /// Every choice has finished: the rest of the stream, or the whole body.
+    /// Everything that was asked for is done: the rest of the stream, or the whole body.
     fn finish(&mut self, usage: Usage) -> Vec<u8>;
 
     /// The request failed. If nothing was returned so far, the body of a JSON error response; otherwise what tells a
@@ -47,8 +45,8 @@ pub trait Reply: 'static {
 pub enum Outcome<R> {
     /// Answered or refused at once.
     Respond(Response),
-    /// To be run by the engine, and who encodes its answer.
-    Infer(InferenceRequest, R),
+    /// To be done by the host, and who encodes its answer.
+    Run(Task, R),
 }
 
 /// Carries a [`Router`] across the component's border. Named by `register!` alone.
@@ -69,9 +67,9 @@ impl<P: Router> wit::Guest for Exported<P> {
     fn parse(request: Request, server: ServerInfo) -> wit::Outcome {
         match P::parse(request, server) {
             Outcome::Respond(response) => wit::Outcome::Respond(response),
-            Outcome::Infer(request, reply) => {
+            Outcome::Run(task, reply) => {
                 let reply = wit::Reply::new(ExportedReply(RefCell::new(reply)));
-                wit::Outcome::Infer(wit::Job { request, reply })
+                wit::Outcome::Run(wit::Job { task, reply })
             }
         }
     }

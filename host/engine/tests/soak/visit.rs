@@ -165,6 +165,7 @@ impl Visit {
                 salt: self.salt.clone(),
             },
             constraint: self.form.clone().map(|form| Box::new(form) as _),
+            prompt_logprobs: None,
         }
     }
 

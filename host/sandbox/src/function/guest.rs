@@ -10,8 +10,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::outgoing::Outgoing;
 use super::output::Output;
 use super::{Model, Running};
+use crate::bindings::inference::Embeddings;
 use crate::bindings::shaping::Caller;
-use crate::bindings::types::{ApiError, Event, InferenceRequest, Usage};
+use crate::bindings::types::{ApiError, EmbeddingRequest, Event, InferenceRequest, Usage};
 use crate::bindings::{clock, config, inference, key_value, log, random};
 use crate::error::PluginError;
 use crate::guest::{Guest, LimitHit};
@@ -139,6 +140,16 @@ impl inference::Host for FunctionGuest {
                 Ok(Ok(self.table.push(generation)?))
             }
             Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    async fn embed(
+        &mut self,
+        request: EmbeddingRequest,
+    ) -> wasmtime::Result<Result<Embeddings, ApiError>> {
+        match untrusted::embedding_request(request) {
+            Ok(request) => Ok(self.model.embed(request, self.caller.clone()).await),
+            Err(what) => Ok(Err(untrusted::refusal(what))),
         }
     }
 }

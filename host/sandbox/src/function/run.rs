@@ -10,8 +10,9 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
 use super::{Failure, FunctionGuest, Generation, Handler, Inner, Model, Visit};
+use crate::bindings::inference::Embeddings;
 use crate::bindings::shaping::Caller;
-use crate::bindings::types::{ApiError, InferenceRequest};
+use crate::bindings::types::{ApiError, EmbeddingRequest, InferenceRequest};
 use crate::error::{Phase, PluginError};
 use crate::instance::{Call, new_store};
 use crate::untrusted;
@@ -139,8 +140,14 @@ impl Model for NoModel {
         _: InferenceRequest,
         _: Caller,
     ) -> BoxFuture<'_, Result<Box<dyn Generation>, ApiError>> {
-        let refused =
-            untrusted::refusal("a function cannot call the model before it serves".into());
-        Box::pin(std::future::ready(Err(refused)))
+        Box::pin(std::future::ready(Err(not_yet())))
     }
+
+    fn embed(&self, _: EmbeddingRequest, _: Caller) -> BoxFuture<'_, Result<Embeddings, ApiError>> {
+        Box::pin(std::future::ready(Err(not_yet())))
+    }
+}
+
+fn not_yet() -> ApiError {
+    untrusted::refusal("a function cannot call the model before it serves".into())
 }

@@ -43,6 +43,7 @@ fn plain_request() -> InferenceRequest {
             constraint: None,
         },
         stream: false,
+        echo: false,
         priority: 0,
         cache_salt: None,
     }

@@ -1,6 +1,6 @@
 //! What well-behaved calls carry to the guest and back.
 
-use sandbox::{ApiError, ChoiceDelta, Delta, Event, Header, Outcome, Phase, Role, Usage};
+use sandbox::{ApiError, ChoiceDelta, Delta, Event, Header, Outcome, Phase, Role, Task, Usage};
 
 use crate::support::*;
 
@@ -57,10 +57,13 @@ async fn a_router_may_answer_at_once() {
 #[tokio::test]
 async fn a_reply_encodes_headers_events_and_end() {
     let router = hostile_router(&loader(limits())).await;
-    let Outcome::Infer(mut job) = router.parse(&http("hello"), &server()).await.unwrap() else {
+    let Outcome::Run(mut job) = router.parse(&http("hello"), &server()).await.unwrap() else {
         panic!("an answer, where a job was asked for");
     };
-    assert_eq!(job.request.model, "m");
+    let Task::Generate(request) = &job.task else {
+        panic!("another task than the one that was asked for");
+    };
+    assert_eq!(request.model, "m");
     let content_type = Header {
         name: "content-type".into(),
         value: b"text/plain".to_vec(),
@@ -77,7 +80,7 @@ async fn a_reply_encodes_headers_events_and_end() {
 #[tokio::test]
 async fn a_reply_tells_of_a_failure() {
     let router = hostile_router(&loader(limits())).await;
-    let Outcome::Infer(job) = router.parse(&http("hello"), &server()).await.unwrap() else {
+    let Outcome::Run(job) = router.parse(&http("hello"), &server()).await.unwrap() else {
         panic!("an answer, where a job was asked for");
     };
     let error = ApiError {
@@ -103,13 +106,13 @@ async fn one_template_instance_renders_and_parses_all_choices() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(prompt, "hello\n");
+    assert_eq!((prompt.text.as_str(), prompt.constraint), ("hello\n", None));
     let first = instance
-        .parser(&conversation("hello"), &prompt)
+        .parser(&conversation("hello"), &prompt.text)
         .await
         .unwrap();
     let second = instance
-        .parser(&conversation("hello"), &prompt)
+        .parser(&conversation("hello"), &prompt.text)
         .await
         .unwrap();
     assert_eq!(instance.push(&first, "a").await, Ok(vec![content("a")]));

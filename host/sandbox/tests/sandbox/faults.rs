@@ -38,7 +38,7 @@ async fn shape_error(loader: &Loader, order: &str) -> PluginError {
 
 async fn job(router: &Router, order: &str) -> Reply {
     match router.parse(&http(order), &server()).await.expect(order) {
-        Outcome::Infer(job) => job.reply,
+        Outcome::Run(job) => job.reply,
         Outcome::Respond(response) => panic!("{order}: responded with {response:?}"),
     }
 }

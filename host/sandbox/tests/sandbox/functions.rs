@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use http_body_util::{BodyExt, Full};
 use sandbox::{
-    ApiError, Caller, Capability, ChoiceDelta, Delta, Event, Function, FunctionBody, Generation,
-    InferenceRequest, KeyValueStore, Limits, Loader, Model, PluginError, PluginSpec, Sandbox,
-    Usage, Visit,
+    ApiError, Caller, Capability, ChoiceDelta, Delta, EmbeddingRequest, Embeddings, Event,
+    Function, FunctionBody, Generation, InferenceRequest, KeyValueStore, Limits, Loader, Model,
+    PluginError, PluginSpec, Sandbox, Usage, Visit,
 };
 
 use crate::support::*;
@@ -32,6 +32,18 @@ impl Model for TwoWords {
     ) -> BoxFuture<'_, Result<Box<dyn Generation>, ApiError>> {
         let words: Box<dyn Generation> = Box::new(Words(vec!["two", "one"]));
         std::future::ready(Ok(words)).boxed()
+    }
+
+    fn embed(
+        &self,
+        request: EmbeddingRequest,
+        _: Caller,
+    ) -> BoxFuture<'_, Result<Embeddings, ApiError>> {
+        let embeddings = Embeddings {
+            vectors: vec![vec![1.0]; request.inputs.len()],
+            usage: Words(Vec::new()).usage(),
+        };
+        std::future::ready(Ok(embeddings)).boxed()
     }
 }
 

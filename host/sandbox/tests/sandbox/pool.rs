@@ -96,8 +96,7 @@ async fn a_hundred_requests_run_at_once_each_with_its_own_fate() {
     let requests = (0..100).map(|number| {
         let (router, template, shaper) = (router.clone(), template.clone(), shaper.clone());
         tokio::spawn(async move {
-            let Ok(sandbox::Outcome::Infer(mut job)) =
-                router.parse(&http("hello"), &server()).await
+            let Ok(sandbox::Outcome::Run(mut job)) = router.parse(&http("hello"), &server()).await
             else {
                 panic!("request {number} was not taken");
             };

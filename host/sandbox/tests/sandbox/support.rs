@@ -99,6 +99,7 @@ pub(crate) fn inference(order: &str) -> InferenceRequest {
             constraint: Some(Constraint::JsonSchema(r#"{"type":"object"}"#.into())),
         },
         stream: true,
+        echo: false,
         priority: -1,
         cache_salt: Some("tenant".into()),
     }
@@ -128,6 +129,7 @@ pub(crate) fn server() -> ServerInfo {
         id: "m".into(),
         created: 1_700_000_000,
         max_model_len: 4096,
+        embedding_len: Some(4),
         root: "m".into(),
     };
     ServerInfo {
@@ -151,6 +153,7 @@ pub(crate) fn conversation(order: &str) -> Conversation {
         messages: vec![message],
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_tool_calls: true,
         add_generation_prompt: true,
         continue_final_message: false,
         template_variables: None,

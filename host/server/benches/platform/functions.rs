@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Empty};
 use reqwest::Method;
 use sandbox::{
-    ApiError, Caller, Function, Generation, InferenceRequest, Limits, Loader, Model, PluginSpec,
-    Sandbox, Visit,
+    ApiError, Caller, EmbeddingRequest, Embeddings, Function, Generation, InferenceRequest, Limits,
+    Loader, Model, PluginSpec, Sandbox, Visit,
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -160,6 +160,10 @@ impl Model for NoModel {
         _: InferenceRequest,
         _: Caller,
     ) -> BoxFuture<'_, Result<Box<dyn Generation>, ApiError>> {
+        unreachable!("`hello` imports no model")
+    }
+
+    fn embed(&self, _: EmbeddingRequest, _: Caller) -> BoxFuture<'_, Result<Embeddings, ApiError>> {
         unreachable!("`hello` imports no model")
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use sandbox::{
-    Caller, ChoiceDelta, Conversation, Delta, Event, Input, Job, Limits, Loader, ModelCard,
-    ModelTemplate, Outcome, Parser, PluginSet, Request, Sandbox, ServerInfo, TemplateInstance,
-    Usage,
+    Caller, ChoiceDelta, Conversation, Delta, Event, InferenceRequest, Input, Job, Limits, Loader,
+    ModelCard, ModelTemplate, Outcome, Parser, PluginSet, Request, Sandbox, ServerInfo, Task,
+    TemplateInstance, Usage,
 };
 use tokio::runtime::Runtime;
 
@@ -62,7 +62,7 @@ pub(crate) fn bench(criterion: &mut Criterion, runtime: &Runtime) {
             runtime.block_on(async {
                 let job = parsed(&plugins).await;
                 let start = Instant::now();
-                let shaped = plugins.shapers[0].shape(&job.request, &caller()).await;
+                let shaped = plugins.shapers[0].shape(request(&job), &caller()).await;
                 let elapsed = start.elapsed();
                 assert!(shaped.expect("it runs").is_ok());
                 elapsed
@@ -135,7 +135,7 @@ pub(crate) fn bench(criterion: &mut Criterion, runtime: &Runtime) {
 async fn whole_request(plugins: &PluginSet, template: &str) -> Duration {
     let start = Instant::now();
     let mut job = parsed(plugins).await;
-    let shaped = plugins.shapers[0].shape(&job.request, &caller()).await;
+    let shaped = plugins.shapers[0].shape(request(&job), &caller()).await;
     job.request = shaped.expect("it runs").expect("nothing is refused");
     let mut instance = plugins.template.start("r").await.expect("it starts");
     let prompt = render(&mut instance, template, conversation(&job)).await;
@@ -176,20 +176,28 @@ async fn parsed(plugins: &PluginSet) -> Job {
             id: "m".into(),
             created: 1_700_000_000,
             max_model_len: 4096,
+            embedding_len: None,
             root: "m".into(),
         }],
     };
     match plugins.router.parse(&request, &server).await {
-        Ok(Outcome::Infer(job)) => *job,
+        Ok(Outcome::Run(job)) => *job,
         Ok(Outcome::Respond(response)) => panic!("the router refused it: {}", response.status),
         Err(error) => panic!("{error}"),
     }
 }
 
 fn conversation(job: &Job) -> &Conversation {
-    match job.request.inputs.first() {
+    match request(job).inputs.first() {
         Some(Input::Chat(conversation)) => conversation,
         _ => panic!("a chat request has a conversation"),
+    }
+}
+
+fn request(job: &Job) -> &InferenceRequest {
+    match &job.task {
+        Task::Generate(request) => request,
+        Task::Embed(_) | Task::Tokenize(_) => panic!("a chat request is a generation"),
     }
 }
 
@@ -206,7 +214,7 @@ async fn render(
         now: 1_700_000_000,
     };
     let rendered = instance.render(&model, conversation).await;
-    rendered.expect("it runs").expect("the template fits")
+    rendered.expect("it runs").expect("the template fits").text
 }
 
 async fn push(instance: &mut TemplateInstance, parser: &Parser) -> Vec<Event> {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use http::StatusCode;
-use sandbox::{ApiError, Caller, Event, InferenceRequest, Usage};
+use sandbox::{ApiError, Caller, EmbeddingRequest, Embeddings, Event, InferenceRequest, Usage};
 
 use crate::{
     app::App,
+    embed,
     error::{coded, refusal},
     generating::Generating,
     pipeline::{self, Arrival},
@@ -41,6 +42,34 @@ impl sandbox::Model for Model {
                 usage,
             });
             Ok(generation)
+        }
+        .boxed()
+    }
+
+    fn embed(
+        &self,
+        request: EmbeddingRequest,
+        caller: Caller,
+    ) -> BoxFuture<'_, Result<Embeddings, ApiError>> {
+        async move {
+            self.check_name(&request.model)?;
+            let plugins = self.app.plugins.current();
+            let embedded = embed::run(
+                &self.app,
+                &plugins.plugins,
+                &request,
+                &caller,
+                &self.arrival,
+            );
+            let (events, usage) = embedded.await?;
+            let vector = |event| match event {
+                Event::Embedding(embedding) => Some(embedding.vector),
+                _ => None,
+            };
+            Ok(Embeddings {
+                vectors: events.into_iter().filter_map(vector).collect(),
+                usage,
+            })
         }
         .boxed()
     }

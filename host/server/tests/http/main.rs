@@ -8,3 +8,4 @@ mod load;
 mod reload;
 mod sampling;
 mod support;
+mod surface;

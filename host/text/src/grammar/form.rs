@@ -9,7 +9,7 @@ use super::schema::SchemaCheck;
 use super::{lark, regex};
 
 /// In bytes; a hundred tools with their parameters are about as long.
-const MAX_SCHEMA_LEN: usize = 128 << 10;
+pub(super) const MAX_SCHEMA_LEN: usize = 128 << 10;
 
 /// Parts of regexes that may be left out, as all of `a?b*c{0,9}`. In a row, each costs work in proportion to the others.
 const MAX_OPTIONAL_PARTS: usize = 1000;
@@ -24,8 +24,8 @@ const JSON_WHITESPACE: &str = r"\x20|\n[\x20\t]{0,64}";
 /// line breaks with up to 64 blanks or tabs of indentation.
 ///
 /// Limits keep what a form costs within bounds. A schema may have 128 KiB, 1000 properties of an object (of which about 500
-/// may be optional), 5000 values of `enum` and 250 patterns; a regex 16 KiB; a grammar 32 KiB and 500 definitions; and the
-/// regexes of each together 1000 parts that may be left out.
+/// may be optional), 5000 values of `enum` and 250 patterns; a regex 16 KiB; a grammar 32 KiB beside its schemas and 500
+/// definitions; and the regexes of each together 1000 parts that may be left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Any JSON object.

@@ -8,7 +8,7 @@ mod turn;
 mod types;
 mod validate;
 
-use plugin_sdk::{ApiError, Outcome, ServerInfo};
+use plugin_sdk::{ApiError, Outcome, ServerInfo, Task};
 
 use crate::{
     answer::{Answer, Calls, Identity},
@@ -31,5 +31,8 @@ pub(crate) fn parse(body: &[u8], server: &ServerInfo) -> Result<Outcome<Answer>,
         true => Answer::Streamed(StreamedMessage::new(identity, calls)),
         false => Answer::Whole(WholeMessage::new(identity, calls)),
     };
-    Ok(Outcome::Infer(convert::request(request), answer))
+    Ok(Outcome::Run(
+        Task::Generate(convert::request(request)),
+        answer,
+    ))
 }

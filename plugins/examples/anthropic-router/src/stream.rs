@@ -168,7 +168,11 @@ impl Reply for StreamedMessage {
                 }
                 Event::Finished(end) if end.choice == 0 => self.end = end.reason,
                 // One answer was asked for, without log probabilities.
-                Event::Delta(_) | Event::Finished(_) | Event::Logprobs(_) => {}
+                Event::Delta(_)
+                | Event::Finished(_)
+                | Event::Logprobs(_)
+                | Event::Prompt(_)
+                | Event::Embedding(_) => {}
             }
         }
         out

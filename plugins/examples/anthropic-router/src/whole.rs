@@ -39,7 +39,11 @@ impl Reply for WholeMessage {
                 Event::Delta(grown) if grown.choice == 0 => self.blocks.grow(grown.delta),
                 Event::Finished(end) if end.choice == 0 => self.end = end.reason,
                 // One answer was asked for, without log probabilities.
-                Event::Delta(_) | Event::Finished(_) | Event::Logprobs(_) => {}
+                Event::Delta(_)
+                | Event::Finished(_)
+                | Event::Logprobs(_)
+                | Event::Prompt(_)
+                | Event::Embedding(_) => {}
             }
         }
         Vec::new()

@@ -21,12 +21,12 @@ def message(role, content):
 
 
 def chat(*messages):
-    return types.Input_Chat(types.Conversation(list(messages), [], types.ToolChoice_Auto(), True, False, None))
+    return types.Input_Chat(types.Conversation(list(messages), [], types.ToolChoice_Auto(), True, True, False, None))
 
 
 def request(*inputs, max_tokens=None, min_tokens=0):
     sampling = types.Sampling(max_tokens, min_tokens, *[None] * 7, [], None, [], [], False, None, None)
-    return types.InferenceRequest("m", list(inputs) or [types.Input_Text("hi")], 1, sampling, False, 0, None)
+    return types.InferenceRequest("m", list(inputs) or [types.Input_Text("hi")], 1, sampling, False, False, 0, None)
 
 
 def shape(asked, key_name=None, settings=SETTINGS):

@@ -11,12 +11,17 @@ use crate::generation::Generation;
 /// The request for the engine.
 pub(super) fn request(chat: ChatRequest, mut generation: Generation) -> InferenceRequest {
     generation.sampling.logprobs = chat.logprobs.then(|| chat.top_logprobs.unwrap_or(0));
+    generation.into_request(vec![Input::Chat(conversation(chat))])
+}
+
+/// The conversation, for its template.
+pub(super) fn conversation(chat: ChatRequest) -> Conversation {
     let default_choice = if chat.tools.is_empty() {
         ToolChoice::None
     } else {
         ToolChoice::Auto
     };
-    let conversation = Conversation {
+    Conversation {
         template_variables: template_variables(&chat),
         messages: chat.messages.into_iter().map(message).collect(),
         tools: chat.tools.into_iter().map(tool).collect(),
@@ -24,9 +29,9 @@ pub(super) fn request(chat: ChatRequest, mut generation: Generation) -> Inferenc
         add_generation_prompt: chat
             .add_generation_prompt
             .unwrap_or(!chat.continue_final_message),
+        parallel_tool_calls: chat.parallel_tool_calls,
         continue_final_message: chat.continue_final_message,
-    };
-    generation.into_request(vec![Input::Chat(conversation)])
+    }
 }
 
 fn message(message: ChatMessage) -> Message {

@@ -44,7 +44,7 @@ impl<'a> Logprobs<'a> {
 impl<'a> From<&'a TokenLogprob> for Token<'a> {
     fn from(token: &'a TokenLogprob) -> Self {
         Token {
-            token: text(token),
+            token: text(&token.bytes),
             logprob: token.logprob,
             bytes: &token.bytes,
         }

@@ -171,6 +171,8 @@ impl Reply for ChatStream {
         while let Some(event) = events.next() {
             match event {
                 Event::Logprobs(more) => self.logprobs.add(more),
+                // Not asked for.
+                Event::Prompt(_) | Event::Embedding(_) => {}
                 Event::Delta(grown) => {
                     self.chunks.count(grown.usage_so_far);
                     let Some(delta) = self.piece(grown.choice, &grown.delta) else {

@@ -60,6 +60,25 @@ pub(super) fn check_support(fields: &Object) -> Result<(), ApiError> {
 
 /// Refuses what the fields say together.
 pub(super) fn check(chat: &ChatRequest, sampling: &Sampling) -> Result<(), ApiError> {
+    check_conversation(chat)?;
+    check_form(chat, sampling)?;
+    if sampling.max_tokens == Some(0) {
+        return Err(ApiError::invalid(
+            "max_tokens",
+            "`max_tokens` must be at least 1.",
+        ));
+    }
+    if chat.top_logprobs.is_some_and(|count| count > 0) && !chat.logprobs {
+        return Err(ApiError::invalid(
+            "top_logprobs",
+            "`top_logprobs` is only allowed with `logprobs`: true.",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a conversation that no template could render.
+pub(super) fn check_conversation(chat: &ChatRequest) -> Result<(), ApiError> {
     if chat.messages.is_empty() {
         return Err(ApiError::invalid(
             "messages",
@@ -70,15 +89,7 @@ pub(super) fn check(chat: &ChatRequest, sampling: &Sampling) -> Result<(), ApiEr
         check_message(message, &format!("messages[{i}]"))?;
     }
     check_tools(chat)?;
-    check_form(chat, sampling)?;
-    check_continuation(chat)?;
-    if chat.top_logprobs.is_some_and(|count| count > 0) && !chat.logprobs {
-        return Err(ApiError::invalid(
-            "top_logprobs",
-            "`top_logprobs` is only allowed with `logprobs`: true.",
-        ));
-    }
-    Ok(())
+    check_continuation(chat)
 }
 
 fn check_message(message: &ChatMessage, path: &str) -> Result<(), ApiError> {

@@ -143,6 +143,8 @@ impl Reply for WholeChat {
                     }
                 }
                 Event::Delta(delta) => self.grow(delta),
+                // Not asked for.
+                Event::Prompt(_) | Event::Embedding(_) => {}
                 Event::Finished(end) => {
                     if let Some(choice) = self.choices.get_mut(end.choice as usize) {
                         choice.finish = end.reason;

@@ -1,8 +1,8 @@
 //! From a checked completion request to the engine's terms.
 
-use plugin_sdk::{InferenceRequest, Input};
+use plugin_sdk::InferenceRequest;
 
-use super::types::{CompletionRequest, Prompts};
+use super::types::CompletionRequest;
 use crate::generation::Generation;
 
 /// By OpenAI's rules a completion that names no limit is short.
@@ -19,8 +19,8 @@ pub(super) fn request(
         .sampling
         .max_tokens
         .get_or_insert(DEFAULT_MAX_TOKENS.max(least));
-    generation.into_request(match completion.prompts {
-        Prompts::Texts(texts) => texts.into_iter().map(Input::Text).collect(),
-        Prompts::Tokens(lists) => lists.into_iter().map(Input::Tokens).collect(),
-    })
+    InferenceRequest {
+        echo: completion.echo,
+        ..generation.into_request(completion.prompts.into_inputs())
+    }
 }

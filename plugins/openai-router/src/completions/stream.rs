@@ -1,11 +1,12 @@
 //! Completions sent as they are made.
 
-use plugin_sdk::{ApiError, Event, Header, Reply, Usage};
+use plugin_sdk::{ApiError, Event, Header, PromptReport, Reply, Usage};
 use serde::Serialize;
 
 use super::{
     choice::{finish_reason, text},
-    logprobs::{Logprobs, Offsets},
+    echo::Echo,
+    logprobs::{Logprobs, Offsets, Token},
 };
 use crate::{
     answer::Identity,
@@ -18,6 +19,7 @@ use crate::{
 /// Writes a chunk for each event.
 pub(super) struct CompletionStream {
     chunks: Chunks,
+    echo: Echo,
     finish: Finish,
     logprobs: Unsent,
     offsets: Offsets,
@@ -35,13 +37,30 @@ impl CompletionStream {
     pub(super) fn new(
         identity: &Identity,
         options: StreamOptions,
+        echo: Echo,
         finish: Finish,
     ) -> CompletionStream {
         CompletionStream {
             chunks: Chunks::new(identity, options),
+            echo,
             finish,
             logprobs: Unsent::default(),
             offsets: Offsets::default(),
+        }
+    }
+
+    /// A chunk for each choice of the prompt.
+    fn write_prompt(&mut self, out: &mut Vec<u8>, prompt: &PromptReport) {
+        for index in self.echo.choices(prompt) {
+            self.chunks.write(
+                out,
+                &ChunkChoice {
+                    index,
+                    text: &prompt.text,
+                    logprobs: Logprobs::of(self.echo.tokens(prompt), self.offsets.of(index)),
+                    finish_reason: None,
+                },
+            );
         }
     }
 }
@@ -56,6 +75,12 @@ impl Reply for CompletionStream {
         let mut events = events.into_iter();
         while let Some(event) = events.next() {
             let (index, delta, reason) = match event {
+                Event::Prompt(prompt) => {
+                    self.write_prompt(&mut out, &prompt);
+                    continue;
+                }
+                // Not asked for.
+                Event::Embedding(_) => continue,
                 Event::Logprobs(more) => {
                     self.logprobs.add(more);
                     continue;
@@ -74,13 +99,14 @@ impl Reply for CompletionStream {
             };
             let text = delta.as_ref().map_or("", text);
             let logprobs = self.logprobs.take(index);
+            let tokens = logprobs.iter().map(Token::of_answer).collect();
             let finish_reason = reason.map(finish_reason);
             self.chunks.write(
                 &mut out,
                 &ChunkChoice {
                     index,
                     text,
-                    logprobs: Logprobs::of(&logprobs, self.offsets.of(index)),
+                    logprobs: Logprobs::of(tokens, self.offsets.of(index)),
                     finish_reason,
                 },
             );

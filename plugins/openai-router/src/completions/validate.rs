@@ -2,10 +2,10 @@
 
 use plugin_sdk::ApiError;
 
-use super::types::Prompts;
 use crate::{
     body::Object,
     generation::{Unsupported, refuse},
+    prompts::Prompts,
 };
 
 /// The most choices of one answer. A megabyte of empty prompts would otherwise ask for a hundred million.
@@ -14,11 +14,6 @@ const MAX_CHOICES: usize = 2048;
 /// The fields that completions know and do not support.
 const UNSUPPORTED: &[Unsupported] = &[
     Unsupported::new("suffix", &[r#""""#], "text is only continued at its end"),
-    Unsupported::new(
-        "echo",
-        &["false"],
-        "the prompt is not repeated; put it before the answer on your side",
-    ),
     Unsupported::new(
         "add_special_tokens",
         &["true"],
@@ -31,16 +26,8 @@ pub(super) fn check_support(fields: &Object) -> Result<(), ApiError> {
     refuse(fields, UNSUPPORTED)
 }
 
-/// Refuses prompts that cannot be completed. Returns how many choices the answer will have.
+/// Refuses more choices than one answer can have. Returns how many choices the answer will have.
 pub(super) fn check(prompts: &Prompts, n: u32) -> Result<usize, ApiError> {
-    if let Prompts::Tokens(lists) = prompts
-        && lists.iter().any(Vec::is_empty)
-    {
-        return Err(ApiError::invalid(
-            "prompt",
-            "`prompt` must neither be nor hold an empty list.",
-        ));
-    }
     let num_choices = prompts.len().saturating_mul(n as usize);
     if num_choices > MAX_CHOICES {
         let message = format!(

@@ -1,11 +1,16 @@
 //! Completions sent as one body.
 
-use plugin_sdk::{ApiError, Event, FinishReason, Header, PositionLogprobs, Reply, Usage};
+use std::collections::BTreeMap;
+
+use plugin_sdk::{
+    ApiError, Event, FinishReason, Header, PositionLogprobs, PromptReport, Reply, Usage,
+};
 use serde::Serialize;
 
 use super::{
     choice::{finish_reason, text},
-    logprobs::Logprobs,
+    echo::Echo,
+    logprobs::{Logprobs, Token},
 };
 use crate::{
     answer::{Body, Identity, json, json_headers},
@@ -15,6 +20,9 @@ use crate::{
 /// Collects the choices until all of them have ended.
 pub(super) struct WholeCompletion {
     identity: Identity,
+    echo: Echo,
+    /// Those that have come.
+    prompts: BTreeMap<u32, PromptReport>,
     choices: Vec<Choice>,
 }
 
@@ -28,13 +36,13 @@ struct Choice {
 #[derive(Serialize)]
 struct ChoiceBody<'a> {
     index: u32,
-    text: &'a str,
+    text: String,
     logprobs: Option<Logprobs<'a>>,
     finish_reason: &'static str,
 }
 
 impl WholeCompletion {
-    pub(super) fn new(identity: Identity, num_choices: usize) -> WholeCompletion {
+    pub(super) fn new(identity: Identity, echo: Echo, num_choices: usize) -> WholeCompletion {
         let choice = Choice {
             text: String::new(),
             logprobs: Vec::new(),
@@ -42,6 +50,8 @@ impl WholeCompletion {
         };
         WholeCompletion {
             identity,
+            echo,
+            prompts: BTreeMap::new(),
             choices: vec![choice; num_choices],
         }
     }
@@ -55,6 +65,11 @@ impl Reply for WholeCompletion {
     fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
         for event in events {
             match event {
+                Event::Prompt(prompt) => {
+                    self.prompts.insert(prompt.input, prompt);
+                }
+                // Not asked for.
+                Event::Embedding(_) => {}
                 Event::Logprobs(more) => {
                     if let Some(choice) = self.choices.get_mut(more.choice as usize) {
                         choice.logprobs.extend(more.tokens);
@@ -78,11 +93,17 @@ impl Reply for WholeCompletion {
     fn finish(&mut self, usage: Usage) -> Vec<u8> {
         let choices = (0..)
             .zip(&self.choices)
-            .map(|(index, choice)| ChoiceBody {
-                index,
-                text: &choice.text,
-                logprobs: Logprobs::of(&choice.logprobs, &mut 0),
-                finish_reason: finish_reason(choice.finish),
+            .map(|(index, choice)| {
+                let prompt = self.prompts.get(&self.echo.input_of(index));
+                let prompt_text = prompt.map_or("", |prompt| &prompt.text);
+                let mut tokens = prompt.map_or_else(Vec::new, |prompt| self.echo.tokens(prompt));
+                tokens.extend(choice.logprobs.iter().map(Token::of_answer));
+                ChoiceBody {
+                    index,
+                    text: [prompt_text, &choice.text].concat(),
+                    logprobs: Logprobs::of(tokens, &mut 0),
+                    finish_reason: finish_reason(choice.finish),
+                }
             })
             .collect();
         json(&Body {

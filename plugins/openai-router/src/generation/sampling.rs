@@ -55,9 +55,9 @@ pub(super) fn read(fields: &Object) -> Result<Sampling, ApiError> {
     }
 }
 
-/// The newer of the two names wins.
+/// The newer of the two names wins. 0 is for those who want the prompt alone, as `echo` gives it.
 fn read_max_tokens(fields: &Object) -> Result<Option<u32>, ApiError> {
-    let read = |name| fields.read(name, |v| v.integer(1..=i64::from(u32::MAX)));
+    let read = |name| fields.read(name, |v| v.integer(U32));
     let older = read("max_tokens")?;
     Ok(read("max_completion_tokens")?.or(older))
 }

@@ -1,6 +1,6 @@
 //! Bodies that nobody would write: each must be answered, and each refusal be one that a client can read.
 
-use plugin_sdk::{Outcome, Reply};
+use plugin_sdk::{Outcome, Reply, Task};
 
 use crate::support::*;
 
@@ -83,7 +83,10 @@ fn damaged_bodies_are_accepted_or_refused_and_never_panic() {
             _ => (COMPLETIONS, FORMAT_BODY),
         };
         match send("POST", path, damage(&mut random, body)) {
-            Outcome::Infer(request, mut answer) => {
+            Outcome::Run(task, mut answer) => {
+                let Task::Generate(request) = task else {
+                    panic!("not a generation: {task:?}")
+                };
                 accepted += 1;
                 assert!(!request.inputs.is_empty() && (1..=128).contains(&request.n));
                 let token = || vec![position((b"\xff", -1.0), &[(b"", 0.0)])];

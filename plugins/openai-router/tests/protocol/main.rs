@@ -2,6 +2,8 @@
 
 mod chat;
 mod completions;
+mod echo;
+mod embeddings;
 mod fuzz;
 mod logprobs;
 mod models;
@@ -9,3 +11,4 @@ mod refusals;
 mod requests;
 mod settings;
 mod support;
+mod tokenize;

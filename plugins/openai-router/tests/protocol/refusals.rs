@@ -171,19 +171,19 @@ fn shared_fields_are_refused_in_both_endpoints() {
             "`frequency_penalty` must be a number from -2 to 2, not -3.",
         ),
         (
-            r#""max_tokens":0"#,
+            r#""max_tokens":-1"#,
             "max_tokens",
-            &format!("`max_tokens` must be an integer from 1 to {u32s}, not 0."),
+            &format!("`max_tokens` must be an integer from 0 to {u32s}, not -1."),
         ),
         (
             r#""max_tokens":1.5"#,
             "max_tokens",
-            &format!("`max_tokens` must be an integer from 1 to {u32s}, not 1.5."),
+            &format!("`max_tokens` must be an integer from 0 to {u32s}, not 1.5."),
         ),
         (
             r#""max_completion_tokens":-1"#,
             "max_completion_tokens",
-            &format!("`max_completion_tokens` must be an integer from 1 to {u32s}, not -1."),
+            &format!("`max_completion_tokens` must be an integer from 0 to {u32s}, not -1."),
         ),
         (
             r#""min_tokens":-1"#,
@@ -335,9 +335,9 @@ fn known_fields_that_ask_for_what_cannot_be_done_are_refused() {
         r#""include_stop_str_in_output":true"#,
         r#""return_token_ids":true"#,
         r#""return_tokens_as_token_ids":true"#,
-        r#""echo":true"#,
     ];
     let in_chat = [
+        r#""echo":true"#,
         r#""audio":{"voice":"alloy","format":"wav"}"#,
         r#""modalities":["text","audio"]"#,
         r#""functions":[{"name":"f"}]"#,
@@ -650,6 +650,16 @@ fn tools_and_options_of_chat_are_refused_with_the_place() {
     for (fields, param, message) in cases {
         check(CHAT, &chat(fields), Some(param), &message);
     }
+}
+
+#[test]
+fn an_answer_in_a_chat_has_a_token_at_least() {
+    check(
+        CHAT,
+        &chat(r#""max_completion_tokens":0"#),
+        Some("max_tokens"),
+        "`max_tokens` must be at least 1.",
+    );
 }
 
 #[test]

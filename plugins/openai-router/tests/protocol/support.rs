@@ -4,7 +4,7 @@ use openai_router::{Answer, OpenAi};
 use plugin_sdk::{
     ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Conversation, Delta, Event, FinishReason,
     InferenceRequest, Input, ModelCard, Outcome, PositionLogprobs, Reply, Request, Response,
-    Router, ServerInfo, TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
+    Router, ServerInfo, Task, TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
 };
 
 pub(crate) fn server() -> ServerInfo {
@@ -12,6 +12,7 @@ pub(crate) fn server() -> ServerInfo {
         id: id.to_owned(),
         created: 1_700_000_000,
         max_model_len: 4096,
+        embedding_len: Some(4),
         root: root.to_owned(),
     };
     ServerInfo {
@@ -38,7 +39,8 @@ pub(crate) const COMPLETIONS: &str = "/v1/completions";
 /// What a good request comes to.
 pub(crate) fn accept(path: &str, body: impl Into<Vec<u8>>) -> (InferenceRequest, Answer) {
     match send("POST", path, body) {
-        Outcome::Infer(request, answer) => (request, answer),
+        Outcome::Run(Task::Generate(request), answer) => (request, answer),
+        Outcome::Run(task, _) => panic!("not a generation: {task:?}"),
         Outcome::Respond(response) => {
             panic!("refused: {}", String::from_utf8_lossy(&response.body))
         }
@@ -49,7 +51,7 @@ pub(crate) fn accept(path: &str, body: impl Into<Vec<u8>>) -> (InferenceRequest,
 pub(crate) fn respond(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Response {
     match send(method, path, body) {
         Outcome::Respond(response) => response,
-        Outcome::Infer(request, _) => panic!("accepted: {request:?}"),
+        Outcome::Run(task, _) => panic!("accepted: {task:?}"),
     }
 }
 

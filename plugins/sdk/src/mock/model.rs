@@ -1,15 +1,20 @@
 //! A model that answers what a test has set.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::{
-    ApiError, ChoiceDelta, ChoiceFinish, Delta, Event, FinishReason, InferenceRequest, Usage,
+    ApiError, ChoiceDelta, ChoiceFinish, Delta, EmbeddingRequest, Embeddings, Event, FinishReason,
+    InferenceRequest, Input, Usage,
 };
 
 type Steps = VecDeque<Result<Vec<Event>, ApiError>>;
 
+/// The vector of a text.
+type Embed = fn(&str) -> Vec<f32>;
+
 thread_local! {
+    static EMBED: Cell<Embed> = const { Cell::new(|_| vec![1.0]) };
     static MODELS: RefCell<Vec<String>> = RefCell::new(vec!["mock-model".to_owned()]);
     static STEPS: RefCell<Result<Steps, ApiError>> = const { RefCell::new(Ok(VecDeque::new())) };
     static ASKED: RefCell<Vec<InferenceRequest>> = const { RefCell::new(Vec::new()) };
@@ -47,7 +52,12 @@ pub fn set_answer_text(pieces: impl IntoIterator<Item = impl Into<String>>) {
     set_answer(deltas.chain([Ok(vec![Event::Finished(finish)])]));
 }
 
-/// Every generation from now on is refused.
+/// How texts become vectors. Whatever is not plain text counts as an empty one. `[1.0]` at first.
+pub fn set_embedding(embed: fn(&str) -> Vec<f32>) {
+    EMBED.set(embed);
+}
+
+/// Every generation and embedding from now on is refused.
 pub fn refuse_generations(error: ApiError) {
     STEPS.set(Err(error));
 }
@@ -66,6 +76,18 @@ pub(crate) fn generate(request: &InferenceRequest) -> Result<Generation, ApiErro
     let steps = STEPS.with_borrow(Clone::clone)?;
     Ok(Generation {
         steps,
+        usage: Usage::default(),
+    })
+}
+
+pub(crate) fn embed(request: &EmbeddingRequest) -> Result<Embeddings, ApiError> {
+    STEPS.with_borrow(|steps| steps.as_ref().map(|_| ()).map_err(Clone::clone))?;
+    let vector = |input: &Input| match input {
+        Input::Text(text) => EMBED.get()(text),
+        Input::Chat(_) | Input::Tokens(_) => EMBED.get()(""),
+    };
+    Ok(Embeddings {
+        vectors: request.inputs.iter().map(vector).collect(),
         usage: Usage::default(),
     })
 }
@@ -99,5 +121,6 @@ impl Generation {
 pub(super) fn reset() {
     set_models(["mock-model"]);
     set_answer([]);
+    set_embedding(|_| vec![1.0]);
     take_generations();
 }

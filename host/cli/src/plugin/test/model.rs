@@ -59,6 +59,22 @@ impl Model for MockModel {
         };
         ready(answer).boxed()
     }
+
+    /// The same vector for every input.
+    fn embed(
+        &self,
+        request: sandbox::EmbeddingRequest,
+        _: sandbox::Caller,
+    ) -> BoxFuture<'_, Result<sandbox::Embeddings, sandbox::ApiError>> {
+        let answer = match &self.refusal {
+            Some(refusal) => Err(refusal.clone().into_host()),
+            None => Ok(sandbox::Embeddings {
+                vectors: vec![vec![0.5; 4]; request.inputs.len()],
+                usage: Usage::default().into_host(),
+            }),
+        };
+        ready(answer).boxed()
+    }
 }
 
 /// What is left to say; one event at a time.

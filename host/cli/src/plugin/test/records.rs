@@ -15,7 +15,7 @@ pub(super) use conversation::{Conversation, Message, Tool};
 pub(super) use error::ApiError;
 pub(super) use event::{ChoiceLogprobs, Delta, Event, PositionLogprobs, TokenLogprob, Usage};
 pub(super) use model_template::ModelTemplate;
-pub(super) use request::{Constraint, InferenceRequest, Input, Sampling};
+pub(super) use request::{Constraint, InferenceRequest, Input, Sampling, Task};
 
 /// The name of the model that stands in for the server's.
 pub(super) const MODEL: &str = "mock-model";

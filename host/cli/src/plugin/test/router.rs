@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    records::{ApiError, Bytes, Event, Header, InferenceRequest, MODEL, Twin, Usage, snapshot},
+    records::{ApiError, Bytes, Event, Header, MODEL, Task, Twin, Usage, snapshot},
     subject::{Seen, Subject, Torture},
     timings::Timings,
     torture,
@@ -23,7 +23,7 @@ pub(super) struct Input {
     /// What happens if the request is to be run, pushed one by one.
     pub(super) events: Vec<Event>,
     pub(super) usage: Usage,
-    /// Where the engine fails after the events; else every choice has finished.
+    /// Where the engine fails after the events; else everything is done.
     pub(super) failure: Option<ApiError>,
 }
 
@@ -78,7 +78,7 @@ impl Subject for Router {
                     "body": snapshot(&Bytes::of(response.body)),
                 }}),
             }),
-            Outcome::Infer(job) => {
+            Outcome::Run(job) => {
                 reply(*job, input.events, input.usage, input.failure, timings).await
             }
         }
@@ -97,7 +97,7 @@ async fn reply(
     failure: Option<ApiError>,
     timings: &mut Timings,
 ) -> Result<Seen, PluginError> {
-    let Job { request, mut reply } = job;
+    let Job { task, mut reply } = job;
     let headers = timings.time(Phase::ReplyHeaders, reply.headers()).await?;
     let mut pushed = Vec::with_capacity(events.len());
     for event in events {
@@ -119,7 +119,7 @@ async fn reply(
     Ok(Seen {
         summary: format!("to be run, reply {how}"),
         snapshot: json!({
-            "request": snapshot(&InferenceRequest::of(request)),
+            "task": snapshot(&Task::of(task)),
             "reply": {
                 "headers": snapshot(&Vec::<Header>::of(headers)),
                 "pushed": snapshot(&pushed),
@@ -138,6 +138,7 @@ fn server() -> sandbox::ServerInfo {
             id: MODEL.into(),
             created: 1_700_000_000,
             max_model_len: 32_768,
+            embedding_len: Some(4),
             root: MODEL.into(),
         }],
     }

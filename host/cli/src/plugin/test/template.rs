@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    records::{Conversation, Delta, ModelTemplate, Twin, snapshot},
+    records::{Constraint, Conversation, Delta, ModelTemplate, Twin, snapshot},
     shaper::refused,
     subject::{Seen, Subject, Torture},
     timings::Timings,
@@ -38,7 +38,10 @@ impl Subject for Template {
             Ok(prompt) => prompt,
             Err(refusal) => return Ok(refused(refusal)),
         };
-        let made = timings.time(Phase::ParserNew, instance.parser(&conversation, &prompt));
+        let made = timings.time(
+            Phase::ParserNew,
+            instance.parser(&conversation, &prompt.text),
+        );
         let parser = made.await?;
         let mut pushed = Vec::with_capacity(input.pieces.len());
         for piece in &input.pieces {
@@ -48,9 +51,10 @@ impl Subject for Template {
         let rest = timings.time(Phase::ParserFinish, instance.finish(parser));
         let rest = Vec::<Delta>::of(rest.await?);
         Ok(Seen {
-            summary: format!("a prompt of {} bytes", prompt.len()),
+            summary: format!("a prompt of {} bytes", prompt.text.len()),
             snapshot: json!({
-                "prompt": prompt,
+                "prompt": prompt.text,
+                "constraint": snapshot(&Option::<Constraint>::of(prompt.constraint)),
                 "pushed": snapshot(&pushed),
                 "finished": snapshot(&rest),
             }),

@@ -11,6 +11,7 @@ export function chat(inference, messages, { model, maxTokens = null, temperature
     messages: messages.map((message) => ({ ...BARE_MESSAGE, ...message })),
     tools: [],
     toolChoice: { tag: "auto" },
+    parallelToolCalls: true,
     addGenerationPrompt: true,
     continueFinalMessage: false,
     templateVariables: JSON.stringify(variables),
@@ -21,6 +22,7 @@ export function chat(inference, messages, { model, maxTokens = null, temperature
     n: 1,
     sampling: { ...BARE_SAMPLING, maxTokens, temperature },
     stream,
+    echo: false,
     priority: 0,
     cacheSalt: null,
   });

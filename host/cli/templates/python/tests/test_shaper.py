@@ -13,7 +13,7 @@ import app
 def shape(n):
     """What becomes of a request for `n` samples, and how many lines were logged."""
     sampling = types.Sampling(None, 0, *[None] * 7, [], None, [], [], False, None, None)
-    request = types.InferenceRequest("m", [types.Input_Text("hi")], n, sampling, False, 0, None)
+    request = types.InferenceRequest("m", [types.Input_Text("hi")], n, sampling, False, False, 0, None)
     with patch("wit_world.imports.config.read", lambda: '{"max_samples": 2}'), patch("wit_world.imports.log.write") as log:
         try:
             outcome = app.Shaping().shape(request, Caller("r-1", "/v1/completions", "alice"))

@@ -2,7 +2,7 @@
 //! reasoning.
 
 use plugin_sdk::{
-    ApiError, ChatTemplate, Conversation, Delta, ModelTemplate, OutputParser, register,
+    ApiError, ChatTemplate, Conversation, Delta, ModelTemplate, OutputParser, Prompt, register,
 };
 
 /// The marks around reasoning.
@@ -16,7 +16,7 @@ impl ChatTemplate for ChatMl {
     type Parser = Parser;
 
     /// The prompt for a conversation. A refusal is told to the client.
-    fn render(_: &ModelTemplate, conversation: &Conversation) -> Result<String, ApiError> {
+    fn render(_: &ModelTemplate, conversation: &Conversation) -> Result<Prompt, ApiError> {
         if !conversation.tools.is_empty() {
             return Err(ApiError::invalid(
                 "tools",
@@ -35,7 +35,7 @@ impl ChatTemplate for ChatMl {
         if conversation.add_generation_prompt {
             prompt += "<|im_start|>assistant\n";
         }
-        Ok(prompt)
+        Ok(Prompt::new(prompt))
     }
 
     fn parser(_: Conversation, _: String) -> Parser {
@@ -118,7 +118,7 @@ mod tests {
             eos_token: None,
             now: 0,
         };
-        ChatMl::render(&model, conversation).unwrap()
+        ChatMl::render(&model, conversation).unwrap().text
     }
 
     fn read(pieces: &[&str]) -> (String, String) {

@@ -3,7 +3,7 @@
 
 use plugin_sdk::{
     ApiError, Conversation, Delta, Event, Header, InferenceRequest, Input, Message, Outcome, Reply,
-    Request, Response, Route, Router, ServerInfo, Usage, register,
+    Request, Response, Route, Router, ServerInfo, Task, Usage, register,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -48,8 +48,8 @@ impl Router for Ask {
         let conversation = Conversation::new(vec![Message::new("user", question.question)]);
         let mut asked = InferenceRequest::new(model, vec![Input::Chat(conversation)]);
         asked.stream = question.stream;
-        Outcome::Infer(
-            asked,
+        Outcome::Run(
+            Task::Generate(asked),
             Answer {
                 streams: question.stream,
                 text: String::new(),
@@ -146,7 +146,7 @@ mod tests {
 
     /// What the client reads of an answer in two pieces.
     fn read(body: &str) -> [Vec<u8>; 3] {
-        let Outcome::Infer(_, mut reply) = parse(body) else {
+        let Outcome::Run(_, mut reply) = parse(body) else {
             panic!("{body} is a question")
         };
         [

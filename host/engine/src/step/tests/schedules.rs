@@ -107,6 +107,7 @@ impl Visit {
             constraint: self
                 .constraint
                 .map(|(divisor, len)| Box::new(residue(divisor, len)) as _),
+            prompt_logprobs: None,
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) fn request(request: MessagesRequest) -> InferenceRequest {
         messages,
         tools: request.tools.iter().map(tool).collect(),
         tool_choice: request.tool_choice.unwrap_or(default_choice),
+        parallel_tool_calls: request.parallel_calls,
         add_generation_prompt: !continues,
         continue_final_message: continues,
         template_variables,

@@ -1,6 +1,6 @@
 //! Bodies that nobody would write: each must be answered, and each refusal be one that a client can read.
 
-use plugin_sdk::{ChoiceFinish, Event, FinishReason, Outcome, Reply};
+use plugin_sdk::{ChoiceFinish, Event, FinishReason, Outcome, Reply, Task};
 
 use crate::support::*;
 
@@ -69,7 +69,10 @@ fn damaged_bodies_are_accepted_or_refused_and_never_panic() {
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..10_000 {
         match send(damage(&mut random)) {
-            Outcome::Infer(request, mut answer) => {
+            Outcome::Run(task, mut answer) => {
+                let Task::Generate(request) = task else {
+                    panic!("not a generation: {task:?}")
+                };
                 accepted += 1;
                 assert_eq!((request.inputs.len(), request.n), (1, 1));
                 // Pieces that the host would not let pass.

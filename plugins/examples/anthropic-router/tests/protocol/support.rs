@@ -4,7 +4,7 @@ use anthropic_router::{Answer, Anthropic};
 use plugin_sdk::{
     ApiError, ChoiceDelta, ChoiceFinish, Conversation, Delta, Event, FinishReason,
     InferenceRequest, Input, ModelCard, Outcome, Reply, Request, Response, Router, ServerInfo,
-    ToolCallArguments, ToolCallStart, Usage,
+    Task, ToolCallArguments, ToolCallStart, Usage,
 };
 
 pub(crate) fn server() -> ServerInfo {
@@ -15,6 +15,7 @@ pub(crate) fn server() -> ServerInfo {
             id: "tiny".to_owned(),
             created: 1_700_000_000,
             max_model_len: 4096,
+            embedding_len: Some(4),
             root: "/models/tiny".to_owned(),
         }],
     }
@@ -38,7 +39,8 @@ pub(crate) fn send_to(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Out
 /// What a good request comes to.
 pub(crate) fn accept(body: impl Into<Vec<u8>>) -> (InferenceRequest, Answer) {
     match send(body) {
-        Outcome::Infer(request, answer) => (request, answer),
+        Outcome::Run(Task::Generate(request), answer) => (request, answer),
+        Outcome::Run(task, _) => panic!("not a generation: {task:?}"),
         Outcome::Respond(response) => {
             panic!("refused: {}", String::from_utf8_lossy(&response.body))
         }
@@ -49,7 +51,7 @@ pub(crate) fn accept(body: impl Into<Vec<u8>>) -> (InferenceRequest, Answer) {
 pub(crate) fn respond(outcome: Outcome<Answer>) -> Response {
     match outcome {
         Outcome::Respond(response) => response,
-        Outcome::Infer(request, _) => panic!("accepted: {request:?}"),
+        Outcome::Run(task, _) => panic!("accepted: {task:?}"),
     }
 }
 

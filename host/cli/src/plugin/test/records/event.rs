@@ -92,9 +92,42 @@ record!(
     }
 );
 
+record!(
+    /// A token of a prompt.
+    PromptToken {
+        id: u32,
+        bytes: Bytes,
+        #[serde(default)]
+        logprob: Option<f32>,
+        #[serde(default)]
+        top: Vec<TokenLogprob>,
+    }
+);
+
+record!(
+    /// A prompt as the model reads it.
+    PromptReport {
+        #[serde(default)]
+        input: u32,
+        text: String,
+        tokens: Vec<PromptToken>,
+    }
+);
+
+record!(
+    /// The vector of an input.
+    Embedding {
+        #[serde(default)]
+        input: u32,
+        vector: Vec<f32>,
+    }
+);
+
 variant!(
     /// What a reply is made of.
     Event { } {
+        Prompt(PromptReport),
+        Embedding(Embedding),
         Logprobs(ChoiceLogprobs),
         Delta(ChoiceDelta),
         Finished(ChoiceFinish)

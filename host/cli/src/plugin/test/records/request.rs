@@ -45,8 +45,43 @@ record!(
         n: u32,
         sampling: Sampling,
         stream: bool,
+        echo: bool,
         priority: i32,
         cache_salt: Option<String>,
+    }
+);
+
+variant!(
+    /// How the vectors of a prompt's tokens become one.
+    Pooling { Last, Mean } { }
+);
+
+record!(
+    /// Inputs to be turned into vectors.
+    EmbeddingRequest {
+        model: String,
+        inputs: Vec<Input>,
+        pooling: Option<Pooling>,
+        priority: i32,
+        cache_salt: Option<String>,
+    }
+);
+
+record!(
+    /// Inputs whose tokens are asked for.
+    TokenizeRequest {
+        model: String,
+        inputs: Vec<Input>,
+        add_special_tokens: bool,
+    }
+);
+
+variant!(
+    /// What a router wants done.
+    Task { } {
+        Generate(InferenceRequest),
+        Embed(EmbeddingRequest),
+        Tokenize(TokenizeRequest)
     }
 );
 
@@ -59,6 +94,7 @@ impl Default for InferenceRequest {
             n: 1,
             sampling: Sampling::default(),
             stream: false,
+            echo: false,
             priority: 0,
             cache_salt: None,
         }

@@ -31,6 +31,7 @@ class Conversation:
     messages: list
     tools: list
     tool_choice: ToolChoice_Auto
+    parallel_tool_calls: bool
     add_generation_prompt: bool
     continue_final_message: bool
     template_variables: str | None
@@ -73,5 +74,6 @@ class InferenceRequest:
     n: int
     sampling: Sampling
     stream: bool
+    echo: bool
     priority: int
     cache_salt: str | None

@@ -1,0 +1,44 @@
+//! What the tokens of a text are, and the text of tokens, without the engine.
+
+use sandbox::{ApiError, Caller, Event, PluginSet, TokenizeRequest, Usage};
+
+use crate::{
+    app::App,
+    error::invalid,
+    prompt::{self, Around},
+};
+
+/// The prompts of a request, one event for each input.
+pub(crate) async fn run(
+    app: &App,
+    plugins: &PluginSet,
+    request: &TokenizeRequest,
+    caller: &Caller,
+) -> Result<(Vec<Event>, Usage), ApiError> {
+    let around = match request.add_special_tokens {
+        true => Around::AsTokenizer,
+        false => Around::Nothing,
+    };
+    let mut template = None;
+    let mut events = Vec::with_capacity(request.inputs.len());
+    let mut usage = Usage {
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        cached_tokens: 0,
+        reasoning_tokens: 0,
+    };
+    for (index, input) in request.inputs.iter().enumerate() {
+        let model = &request.model;
+        let read = prompt::read(app, plugins, model, input, around, 0, &mut template, caller);
+        let prompt = read.await?;
+        let vocab_len = app.engine.limits().vocab_len;
+        if let Some(id) = prompt.tokens.iter().find(|&&id| id as usize >= vocab_len) {
+            let message = format!("token id {id} is outside the vocabulary of {vocab_len}");
+            return Err(invalid("tokens", message));
+        }
+        usage.prompt_tokens += prompt.tokens.len() as u32;
+        let report = prompt::report(app, index, prompt.text, &prompt.tokens);
+        events.push(Event::Prompt(report));
+    }
+    Ok((events, usage))
+}
