@@ -10,7 +10,7 @@ pub(crate) struct Builtin {
     pub(crate) grants: &'static [Capability],
 }
 
-/// OpenAI's chat completions, completions and models.
+/// OpenAI's chat completions, responses, completions, embeddings and models.
 pub(crate) const OPENAI_ROUTER: Builtin = Builtin {
     name: "openai-router",
     wasm: include_bytes!("../../../plugins/dist/openai-router.wasm"),

@@ -31,12 +31,9 @@ pub(crate) fn beginning(conversation: &Conversation) -> Option<String> {
     }
 }
 
-/// The prompt with the beginning of the call that the conversation asks for.
-pub(crate) fn begin(
-    mut prompt: String,
-    conversation: &Conversation,
-    template: &str,
-) -> Result<Prompt, ApiError> {
+/// The prompt with the beginning of the call that the conversation asks for. It needs no template that knows tools: the grammar
+/// makes a call of whatever the model would write.
+pub(crate) fn begin(mut prompt: String, conversation: &Conversation) -> Result<Prompt, ApiError> {
     let Some(beginning) = beginning(conversation) else {
         return Ok(Prompt::new(prompt));
     };
@@ -48,12 +45,6 @@ pub(crate) fn begin(
     }
     if !conversation.add_generation_prompt {
         return Ok(Prompt::new(prompt));
-    }
-    if !template.contains(TOOL_CALL) {
-        return Err(ApiError::invalid(
-            PARAM,
-            "this model writes tool calls in a form that cannot be forced: set tool_choice to \"auto\"",
-        ));
     }
     let begun = prompt.trim_end();
     if begun.ends_with(THINK) {

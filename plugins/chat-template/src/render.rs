@@ -44,5 +44,5 @@ pub(crate) fn render(
         Some(continuation) => continuation.cut(prompt)?,
         None => prompt,
     };
-    forced_call::begin(prompt, conversation, &source)
+    forced_call::begin(prompt, conversation)
 }

@@ -229,8 +229,7 @@ fn a_call_is_forced_by_beginning_it() {
         Ok("1<think>\n\n</think>\n\n<tool_call>\n{\"name\": \"a\\\"b\", \"arguments\":")
     );
 
-    let error = failure("no marks", &conversation);
-    assert_eq!(error.param.as_deref(), Some("tool_choice"));
+    assert!(render("no marks", &conversation).is_ok());
     conversation.add_generation_prompt = false;
     conversation.continue_final_message = true;
     let error = failure("{{ messages[0].content }}<tool_call>", &conversation);

@@ -2,19 +2,23 @@
 
 use plugin_sdk::{ApiError, Event, FinishReason, Header, Reply, ServerInfo, Usage};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-/// Encodes one answer: chat or completion, whole or streamed.
+/// Encodes one answer: of any endpoint, whole or streamed.
 pub struct Answer {
     reply: Box<dyn Reply>,
-    form_field: &'static str,
+    names: Vec<(&'static str, &'static str)>,
 }
 
 impl Answer {
-    /// `form_field` is where the client asks for the form of its answer.
-    pub(crate) fn new(reply: impl Reply, form_field: &'static str) -> Answer {
+    /// `names`: what the contract calls a field, and what the client calls it where that differs.
+    pub(crate) fn new(
+        reply: impl Reply,
+        names: impl Into<Vec<(&'static str, &'static str)>>,
+    ) -> Answer {
         Answer {
             reply: Box::new(reply),
-            form_field,
+            names: names.into(),
         }
     }
 }
@@ -33,9 +37,10 @@ impl Reply for Answer {
     }
 
     fn fail(&mut self, mut error: ApiError) -> Vec<u8> {
-        // The host knows a form by the contract's name for it, not by the client's.
-        if error.param.as_deref() == Some("constraint") {
-            error.param = Some(self.form_field.to_owned());
+        // The host knows fields by the contract's names for them, not by the client's.
+        let param = error.param.as_deref();
+        if let Some((_, name)) = self.names.iter().find(|(name, _)| Some(*name) == param) {
+            error.param = Some((*name).to_owned());
         }
         self.reply.fail(error)
     }
@@ -127,8 +132,14 @@ pub(crate) fn json_headers() -> Vec<Header> {
     vec![Header::new("content-type", "application/json")]
 }
 
-/// A wire type as JSON text.
+/// A wire type as the bytes of its JSON.
 pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value)
-        .expect("wire types are structs of strings and numbers, which always serialise")
+    serde_json::to_vec(value).expect(SERIALISES)
 }
+
+/// A wire type as a JSON text that can stand in another one.
+pub(crate) fn json_text(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect(SERIALISES)
+}
+
+const SERIALISES: &str = "wire types are structs of strings and numbers, which always serialise";

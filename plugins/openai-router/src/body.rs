@@ -173,7 +173,16 @@ impl<'a> Value<'a> {
 
     /// Token ids.
     pub(crate) fn tokens(self) -> Result<Vec<u32>, ApiError> {
-        self.typed("a list of token ids (integers from 0 to 4294967295)")
+        // As a rule they are written without a point, and there may be many.
+        if let Ok(tokens) = serde_json::from_str(self.raw.get()) {
+            return Ok(tokens);
+        }
+        let refusal = self.must_be("a list of token ids (integers from 0 to 4294967295)");
+        let tokens = self
+            .list()?
+            .into_iter()
+            .map(|id| whole_number(id.raw.get()).and_then(|number| u32::try_from(number).ok()));
+        tokens.collect::<Option<_>>().ok_or(refusal)
     }
 
     /// An integer within a range that `T` can hold.
@@ -181,8 +190,7 @@ impl<'a> Value<'a> {
         self,
         range: impl RangeBounds<i64>,
     ) -> Result<T, ApiError> {
-        serde_json::from_str(self.raw.get())
-            .ok()
+        whole_number(self.raw.get())
             .filter(|number| range.contains(number))
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| self.must_be(format!("an integer{}", describe(&range))))
@@ -252,6 +260,17 @@ impl<'a> Value<'a> {
     fn borrowed<T: serde::Deserialize<'a>>(&self, expected: &str) -> Result<T, ApiError> {
         serde_json::from_str(self.raw.get()).map_err(|_| self.must_be(expected))
     }
+}
+
+/// A number without a fraction. JSON Schema counts `3.0` among the integers, and clients of languages with one sort of number
+/// write them so.
+fn whole_number(text: &str) -> Option<i64> {
+    /// Up to here a float is as exact as an integer.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    serde_json::from_str(text).ok().or_else(|| {
+        let number: f64 = serde_json::from_str(text).ok()?;
+        (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+    })
 }
 
 /// ` from 0 to 2`, ` above 0`, …

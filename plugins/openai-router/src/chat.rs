@@ -1,6 +1,5 @@
 //! `POST /v1/chat/completions`.
 
-mod calls;
 mod convert;
 mod logprobs;
 mod stream;
@@ -13,10 +12,10 @@ use plugin_sdk::{ApiError, Conversation, Outcome, ServerInfo, Task};
 use crate::{
     answer::{Answer, Identity},
     body::{self, Object},
+    calls::Calls,
     generation::Generation,
     settings::{Finish, Settings},
 };
-use calls::Calls;
 use types::ChatRequest;
 
 /// Reads a conversation alone, for those who want to know its tokens.
@@ -40,16 +39,17 @@ pub(crate) fn parse(
 
     let calls = Calls::new(&server.request_id, chat.parallel_tool_calls);
     let identity = |object| Identity::new("chatcmpl", object, server, &generation.model);
+    let names = [("constraint", generation.form_field)];
     let answer = match generation.stream {
         Some(options) => {
             let finish = settings.finish.unwrap_or(Finish::Separate);
             let identity = identity("chat.completion.chunk");
             let stream = stream::ChatStream::new(&identity, options, finish, calls);
-            Answer::new(stream, generation.form_field)
+            Answer::new(stream, names)
         }
         None => {
             let whole = whole::WholeChat::new(identity("chat.completion"), generation.n, calls);
-            Answer::new(whole, generation.form_field)
+            Answer::new(whole, names)
         }
     };
     Ok(Outcome::Run(

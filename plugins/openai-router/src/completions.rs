@@ -33,18 +33,19 @@ pub(crate) fn parse(
     let num_choices = validate::check(&completion.prompts, generation.n)?;
 
     let identity = Identity::new("cmpl", "text_completion", server, &generation.model);
-    let (stream, form_field) = (generation.stream, generation.form_field);
+    let names = [("constraint", generation.form_field)];
+    let stream = generation.stream;
     let request = convert::request(completion, generation);
     let echo = Echo::of(&request);
     let answer = match stream {
         Some(options) => {
             let finish = settings.finish.unwrap_or(Finish::Merged);
             let stream = stream::CompletionStream::new(&identity, options, echo, finish);
-            Answer::new(stream, form_field)
+            Answer::new(stream, names)
         }
         None => {
             let whole = whole::WholeCompletion::new(identity, echo, num_choices);
-            Answer::new(whole, form_field)
+            Answer::new(whole, names)
         }
     };
     Ok(Outcome::Run(Task::Generate(request), answer))

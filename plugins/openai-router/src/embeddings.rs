@@ -69,7 +69,7 @@ pub(crate) fn parse(body: &[u8], server: &ServerInfo) -> Result<Outcome<Answer>,
     };
     Ok(Outcome::Run(
         Task::Embed(request),
-        Answer::new(vectors, "input"),
+        Answer::new(vectors, [("prompt", "input")]),
     ))
 }
 

@@ -1,16 +1,17 @@
-//! What chat and completions are asked alike: which model, how many answers, streamed or not, sampled how.
+//! What all endpoints that generate are asked alike: which model, how many answers, streamed or not, sampled how.
 
 mod constraint;
 mod sampling;
 mod unsupported;
 
-use plugin_sdk::{ApiError, InferenceRequest, Input, Sampling, ServerInfo};
+use plugin_sdk::{ApiError, Constraint, InferenceRequest, Input, Sampling, ServerInfo};
 
 use crate::{
     body::{Object, Value},
     models,
 };
 
+pub(crate) use constraint::read_text_format;
 pub(crate) use unsupported::{Unsupported, refuse};
 
 /// The most samples of one input, as in OpenAI's schema.
@@ -19,7 +20,7 @@ const MAX_SAMPLES: i64 = 128;
 /// The longest salt in bytes, by the contract.
 const MAX_CACHE_SALT_LEN: usize = 256;
 
-/// The fields that both endpoints have.
+/// The fields that they have in common.
 #[derive(Debug)]
 pub(crate) struct Generation {
     /// A served name.
@@ -62,6 +63,22 @@ impl Generation {
             sampling: sampling::read(fields)?,
             form_field: constraint::field(fields),
         })
+    }
+
+    /// Takes the limit of an endpoint that has its own name for it.
+    pub(crate) fn limit(&mut self, max_tokens: Option<u32>) -> Result<(), ApiError> {
+        self.sampling.max_tokens = max_tokens;
+        sampling::check_lengths(&self.sampling)
+    }
+
+    /// Takes a form that was asked for in `field`, of an endpoint that has its own place for it.
+    pub(crate) fn form(&mut self, field: &'static str, form: Constraint) -> Result<(), ApiError> {
+        if self.sampling.constraint.is_some() {
+            return Err(constraint::twice(field));
+        }
+        self.form_field = field;
+        self.sampling.constraint = Some(form);
+        Ok(())
     }
 
     /// The request for the engine.

@@ -1,26 +1,35 @@
-//! OpenAI's chat completions, completions and models, as a router plugin.
+//! OpenAI's chat completions, responses, completions, embeddings and models, as a router plugin.
 //!
 //! For clients that speak OpenAI's protocol. Each endpoint that generates is the same four steps: `types` is the shape on
 //! the wire, `validate` the rules by which a request is refused, `convert` the translation to an inference request, and
 //! `whole` or `stream` turn the engine's events into bytes. It knows the protocol and the plugin contract, and nothing of
 //! the engine: what only the engine can refuse is passed on.
 //!
+//! A response is the same, but that its answer is a list of items: `output` makes them of the engine's events, for whole
+//! answers and streams alike.
+//!
 //! Settings: `finish` is `"separate"` (the finish reason comes in a chunk of its own) or `"merged"` (it rides on the last
 //! text, where both are known at once). By default chat is separate and completions are merged, as clients expect.
 
 mod answer;
 mod body;
+mod calls;
 mod chat;
 mod completions;
+mod content_type;
 mod embeddings;
 mod error;
 mod generation;
+mod ids;
 mod logprobs;
 mod models;
 mod prompts;
+mod responses;
 mod settings;
 mod sse;
+mod template;
 mod tokenize;
+mod tool_choice;
 
 use plugin_sdk::{ApiError, Outcome, Request, Route, Router, ServerInfo};
 
@@ -37,6 +46,7 @@ impl Router for OpenAi {
     fn routes() -> Vec<Route> {
         [
             ("POST", "/v1/chat/completions"),
+            ("POST", "/v1/responses"),
             ("POST", "/v1/completions"),
             ("POST", "/v1/embeddings"),
             ("POST", "/tokenize"),
@@ -58,10 +68,12 @@ impl Router for OpenAi {
 }
 
 fn dispatch(request: &Request, server: &ServerInfo) -> Result<Outcome<Answer>, ApiError> {
+    content_type::check(request)?;
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/v1/chat/completions") => {
             chat::parse(&request.body, server, plugin_sdk::config::read()?)
         }
+        ("POST", "/v1/responses") => responses::parse(&request.body, server),
         ("POST", "/v1/completions") => {
             completions::parse(&request.body, server, plugin_sdk::config::read()?)
         }

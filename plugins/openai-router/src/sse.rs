@@ -1,4 +1,4 @@
-//! Server-sent events: what the streams of both endpoints share.
+//! Server-sent events: what the streams of chat and completions share, and the headers of all.
 
 use std::vec;
 

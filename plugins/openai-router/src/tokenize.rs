@@ -54,7 +54,7 @@ pub(crate) fn parse(body: &[u8], server: &ServerInfo) -> Result<Outcome<Answer>,
     };
     Ok(Outcome::Run(
         Task::Tokenize(request),
-        Answer::new(tokens, "prompt"),
+        Answer::new(tokens, []),
     ))
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn parse_detokenize(
     let request = TokenizeRequest::new(&card.id, vec![Input::Tokens(tokens)]);
     Ok(Outcome::Run(
         Task::Tokenize(request),
-        Answer::new(Text::default(), "tokens"),
+        Answer::new(Text::default(), []),
     ))
 }
 

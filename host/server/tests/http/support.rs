@@ -51,6 +51,7 @@ pub(crate) struct Setup {
     pub(crate) api_keys: &'static [&'static str],
     pub(crate) engine: EngineConfig,
     pub(crate) request_timeout: Option<Duration>,
+    pub(crate) max_model_len: usize,
     /// Where functions and pairs are kept.
     pub(crate) data_dir: Option<PathBuf>,
 }
@@ -69,6 +70,7 @@ impl Default for Setup {
             api_keys: &[],
             engine,
             request_timeout: None,
+            max_model_len: 512,
             data_dir: None,
         }
     }
@@ -90,12 +92,12 @@ pub(crate) struct Server {
 pub(crate) const ADMIN_TOKEN: &str = "the-admins-token";
 
 /// What the stand-in model offers.
-fn limits(tokenizer: &Tokenizer) -> RunnerLimits {
+fn limits(tokenizer: &Tokenizer, max_model_len: usize) -> RunnerLimits {
     RunnerLimits {
         block_len: 16,
-        num_blocks: 64,
+        num_blocks: max_model_len / 8,
         vocab_len: tokenizer.vocab_len(),
-        max_model_len: 512,
+        max_model_len,
     }
 }
 
@@ -109,14 +111,14 @@ fn tokenizer() -> Tokenizer {
 
 impl Server {
     pub(crate) async fn start(setup: Setup) -> Self {
-        let runner = FakeRunner::new(limits(&tokenizer()));
+        let runner = FakeRunner::new(limits(&tokenizer(), setup.max_model_len));
         Self::start_with(setup, runner).await
     }
 
     /// A server whose model takes one step per message of the test, and as many as it likes once the test hung up.
     pub(crate) async fn start_gated(mut setup: Setup) -> (mpsc::Sender<()>, Self) {
         let (open, gate) = mpsc::channel();
-        let inner = FakeRunner::new(limits(&tokenizer()));
+        let inner = FakeRunner::new(limits(&tokenizer(), setup.max_model_len));
         // Each step is read before the next one waits for the gate.
         setup.engine.overlap = Overlap::Off;
         let server = Self::start_with(setup, Gated { inner, gate }).await;

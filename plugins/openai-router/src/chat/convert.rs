@@ -1,9 +1,6 @@
 //! From a checked chat request to the engine's terms.
 
-use std::collections::BTreeMap;
-
-use plugin_sdk::{Conversation, InferenceRequest, Input, Json, Message, Tool, ToolChoice};
-use serde_json::value::RawValue;
+use plugin_sdk::{Conversation, InferenceRequest, Input, Message, Tool, ToolChoice};
 
 use super::types::{ChatMessage, ChatRequest, ChatTool, Content, Part};
 use crate::generation::Generation;
@@ -22,7 +19,7 @@ pub(super) fn conversation(chat: ChatRequest) -> Conversation {
         ToolChoice::Auto
     };
     Conversation {
-        template_variables: template_variables(&chat),
+        template_variables: chat.variables.json(),
         messages: chat.messages.into_iter().map(message).collect(),
         tools: chat.tools.into_iter().map(tool).collect(),
         tool_choice: chat.tool_choice.unwrap_or(default_choice),
@@ -66,19 +63,4 @@ fn tool(tool: ChatTool) -> Tool {
         name: tool.name.unwrap_or_default(),
         definition: tool.definition.get().to_owned(),
     }
-}
-
-/// The client's variables as it wrote them. `reasoning_effort` becomes one of them, as the templates that know it expect.
-fn template_variables(chat: &ChatRequest) -> Option<Json> {
-    let Some(effort) = chat.reasoning_effort else {
-        return chat
-            .chat_template_kwargs
-            .map(|variables| variables.get().to_owned());
-    };
-    let given = chat.chat_template_kwargs.map_or("{}", RawValue::get);
-    let mut variables: BTreeMap<String, &RawValue> = serde_json::from_str(given).ok()?;
-    variables
-        .entry("reasoning_effort".to_owned())
-        .or_insert(effort);
-    serde_json::to_string(&variables).ok()
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use plugin_sdk::{ApiError, Delta, Event, Header, Reply, Usage};
 use serde::Serialize;
 
-use super::{calls::Calls, logprobs::Logprobs};
+use super::logprobs::Logprobs;
 use crate::{
     answer::{Identity, finish_reason},
+    calls::Calls,
     generation::StreamOptions,
     logprobs::Unsent,
     settings::Finish,

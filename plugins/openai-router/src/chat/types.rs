@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::{
     body::{Kind, Object, Value},
     logprobs::MAX_ALTERNATIVES,
+    template::{self, Variables},
 };
 
 /// The fields of a chat request, of the right types and not yet checked against each other.
@@ -17,8 +18,7 @@ pub(super) struct ChatRequest<'a> {
     pub(super) parallel_tool_calls: bool,
     pub(super) logprobs: bool,
     pub(super) top_logprobs: Option<u32>,
-    pub(super) reasoning_effort: Option<&'a RawValue>,
-    pub(super) chat_template_kwargs: Option<&'a RawValue>,
+    pub(super) variables: Variables<'a>,
     pub(super) add_generation_prompt: Option<bool>,
     pub(super) continue_final_message: bool,
 }
@@ -75,14 +75,10 @@ impl<'a> ChatRequest<'a> {
                 .unwrap_or(true),
             logprobs: fields.read("logprobs", Value::boolean)?.unwrap_or(false),
             top_logprobs: fields.read("top_logprobs", |v| v.integer(0..=MAX_ALTERNATIVES))?,
-            reasoning_effort: fields.read("reasoning_effort", |v| {
-                let raw = v.raw();
-                v.string().map(|_| raw)
-            })?,
-            chat_template_kwargs: fields.read("chat_template_kwargs", |v| {
-                let raw = v.raw();
-                v.object().map(|_| raw)
-            })?,
+            variables: Variables::read(
+                fields,
+                fields.read("reasoning_effort", template::read_effort)?,
+            )?,
             add_generation_prompt: fields.read("add_generation_prompt", Value::boolean)?,
             continue_final_message: fields
                 .read("continue_final_message", Value::boolean)?

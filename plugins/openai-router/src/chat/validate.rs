@@ -1,12 +1,13 @@
 //! Why a chat request is refused, besides wrong types and ranges.
 
-use plugin_sdk::{ApiError, Sampling, ToolChoice};
+use plugin_sdk::{ApiError, Sampling};
 
 use super::types::{ChatMessage, ChatRequest, Content, Part};
 use crate::{
     body::Object,
     error::unsupported,
     generation::{Unsupported, refuse},
+    tool_choice,
 };
 
 const TEXT_ONLY: &str = "this server reads and writes text only";
@@ -61,7 +62,8 @@ pub(super) fn check_support(fields: &Object) -> Result<(), ApiError> {
 /// Refuses what the fields say together.
 pub(super) fn check(chat: &ChatRequest, sampling: &Sampling) -> Result<(), ApiError> {
     check_conversation(chat)?;
-    check_form(chat, sampling)?;
+    let (choice, form) = (chat.tool_choice.as_ref(), sampling.constraint.as_ref());
+    tool_choice::check_form(choice, form, "response_format")?;
     if sampling.max_tokens == Some(0) {
         return Err(ApiError::invalid(
             "max_tokens",
@@ -157,35 +159,8 @@ fn check_tools(chat: &ChatRequest) -> Result<(), ApiError> {
             Some(_) => {}
         }
     }
-    match &chat.tool_choice {
-        Some(ToolChoice::Required) if chat.tools.is_empty() => Err(ApiError::invalid(
-            "tool_choice",
-            "`tool_choice` requires a call, but `tools` offers none.",
-        )),
-        Some(ToolChoice::Named(name))
-            if !chat
-                .tools
-                .iter()
-                .any(|tool| tool.name.as_ref() == Some(name)) =>
-        {
-            Err(ApiError::invalid(
-                "tool_choice",
-                "`tool_choice` names a function that `tools` does not offer.",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A forced call is begun in the prompt, so the model's text goes on inside it and cannot have a form of its own.
-fn check_form(chat: &ChatRequest, sampling: &Sampling) -> Result<(), ApiError> {
-    match (&chat.tool_choice, &sampling.constraint) {
-        (Some(ToolChoice::Required | ToolChoice::Named(_)), Some(_)) => Err(ApiError::invalid(
-            "tool_choice",
-            "A forced call cannot have a form: leave out `tool_choice` or `response_format` or `structured_outputs`.",
-        )),
-        _ => Ok(()),
-    }
+    let offered = chat.tools.iter().filter_map(|tool| tool.name.as_deref());
+    tool_choice::check(chat.tool_choice.as_ref(), offered)
 }
 
 fn check_continuation(chat: &ChatRequest) -> Result<(), ApiError> {

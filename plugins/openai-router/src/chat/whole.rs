@@ -7,9 +7,10 @@ use plugin_sdk::{
 };
 use serde::Serialize;
 
-use super::{calls::Calls, logprobs::Logprobs};
+use super::logprobs::Logprobs;
 use crate::{
     answer::{Body, Identity, finish_reason, json, json_headers},
+    calls::Calls,
     error::ErrorBody,
 };
 

@@ -1,4 +1,4 @@
-//! The form that an answer must have: OpenAI's `response_format`, and `structured_outputs` as vLLM has it.
+//! The form that an answer must have: OpenAI's `response_format` and `text.format`, and `structured_outputs` as vLLM has it.
 
 use plugin_sdk::{ApiError, Constraint};
 use serde_json::value::RawValue;
@@ -33,12 +33,16 @@ pub(super) fn read(fields: &Object) -> Result<Option<Constraint>, ApiError> {
         .flatten();
     let outputs = fields.read("structured_outputs", read_structured_outputs)?;
     if format.is_some() && outputs.is_some() {
-        return Err(ApiError::invalid(
-            "structured_outputs",
-            "`structured_outputs` and `response_format` exclude each other; send one of them.",
-        ));
+        return Err(twice("response_format"));
     }
     Ok(format.or(outputs))
+}
+
+/// The refusal of two forms, one in `structured_outputs` and one in `format_field`.
+pub(super) fn twice(format_field: &str) -> ApiError {
+    let message =
+        format!("`structured_outputs` and `{format_field}` exclude each other; send one of them.");
+    ApiError::invalid("structured_outputs", message)
 }
 
 /// Which of the two fields asks for a form, if any does.
@@ -49,23 +53,37 @@ pub(super) fn field(fields: &Object) -> &'static str {
     }
 }
 
-/// Nothing for plain text, which has no form.
 fn read_response_format(format: Value) -> Result<Option<Constraint>, ApiError> {
     let fields = format.object()?;
+    read_format(&fields, || {
+        fields.need("json_schema", |named| read_named_schema(&named.object()?))
+    })
+}
+
+/// The `text.format` of a response, which has the members of `json_schema` beside its `type`.
+pub(crate) fn read_text_format(format: Value) -> Result<Option<Constraint>, ApiError> {
+    let fields = format.object()?;
+    read_format(&fields, || read_named_schema(&fields))
+}
+
+/// Nothing for plain text, which has no form.
+fn read_format(
+    fields: &Object,
+    read_schema: impl FnOnce() -> Result<Constraint, ApiError>,
+) -> Result<Option<Constraint>, ApiError> {
     fields.need("type", |kind| {
         let refusal = kind.must_be(r#""text", "json_object" or "json_schema""#);
         match kind.string()?.as_str() {
             "text" => Ok(None),
             "json_object" => Ok(Some(Constraint::JsonObject)),
-            "json_schema" => fields.need("json_schema", read_named_schema).map(Some),
+            "json_schema" => read_schema().map(Some),
             _ => Err(refusal),
         }
     })
 }
 
 /// A schema as OpenAI wraps it. `strict` changes nothing: a form is kept to or it is refused.
-fn read_named_schema(named: Value) -> Result<Constraint, ApiError> {
-    let fields = named.object()?;
+fn read_named_schema(fields: &Object) -> Result<Constraint, ApiError> {
     let schema = fields.need("schema", |schema| {
         let text = schema.raw().get().to_owned();
         schema.object().map(|_| text)

@@ -12,7 +12,7 @@ const MAX_STOP_STRINGS: usize = 16;
 
 const U32: std::ops::RangeInclusive<i64> = 0..=u32::MAX as i64;
 
-/// Reads all but `logprobs`, which means different things in chat and completions.
+/// Reads all but `logprobs`, which means different things to the endpoints.
 pub(super) fn read(fields: &Object) -> Result<Sampling, ApiError> {
     let sampling = Sampling {
         max_tokens: read_max_tokens(fields)?,
@@ -43,6 +43,12 @@ pub(super) fn read(fields: &Object) -> Result<Sampling, ApiError> {
         logprobs: None,
         constraint: constraint::read(fields)?,
     };
+    check_lengths(&sampling)?;
+    Ok(sampling)
+}
+
+/// Refuses to write more tokens at least than at most.
+pub(super) fn check_lengths(sampling: &Sampling) -> Result<(), ApiError> {
     match sampling.max_tokens {
         Some(most) if most < sampling.min_tokens => Err(ApiError::invalid(
             "min_tokens",
@@ -51,7 +57,7 @@ pub(super) fn read(fields: &Object) -> Result<Sampling, ApiError> {
                 sampling.min_tokens
             ),
         )),
-        _ => Ok(sampling),
+        _ => Ok(()),
     }
 }
 

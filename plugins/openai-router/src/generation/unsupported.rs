@@ -45,7 +45,7 @@ pub(crate) fn refuse(fields: &Object, table: &[Unsupported]) -> Result<(), ApiEr
 const RENAMED: &str = "it is the old name of a member of `structured_outputs`; use that";
 const PLAIN_TEXT: &str = "answers come as plain text; leave it out";
 
-/// The fields that neither endpoint supports: OpenAI's, then vLLM's.
+/// The fields that no endpoint supports: OpenAI's, then vLLM's.
 pub(super) const EVERYWHERE: &[Unsupported] = &[
     Unsupported::new("guided_json", &[], RENAMED),
     Unsupported::new("guided_regex", &[], RENAMED),

@@ -57,6 +57,14 @@ const COMPLETION_BODY: &str = r#"{"model":"tiny","prompt":[[1,2],[3]],"n":2,"max
 const FORMAT_BODY: &str = r#"{"model":"tiny","prompt":"once","stream":true,"response_format":{"type":"json_schema",
 "json_schema":{"name":"s","description":"d","strict":true,"schema":{"type":"object","properties":{"a":{}}}}}}"#;
 
+const RESPONSE_BODY: &str = r#"{"model":"tiny","input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},
+{"type":"reasoning","id":"r","summary":[],"content":[{"type":"reasoning_text","text":"t"}]},{"type":"message","role":"assistant",
+"content":[{"type":"output_text","text":"a"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},
+{"type":"function_call_output","call_id":"c","output":"42"}],"instructions":"s","stream":true,"tools":[{"type":"function",
+"name":"f","parameters":{"type":"object"}}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function",
+"name":"f"}]},"max_output_tokens":5,"include":["message.output_text.logprobs"],"top_logprobs":1,"text":{"format":{"type":"text"},
+"verbosity":"low"},"reasoning":{"effort":"low","summary":"auto"},"metadata":{"a":"b"},"truncation":"disabled","store":true}"#;
+
 fn damage(random: &mut Random, body: &str) -> Vec<u8> {
     let mut body = body.as_bytes().to_vec();
     for _ in 0..=random.below(3) {
@@ -77,9 +85,10 @@ fn damaged_bodies_are_accepted_or_refused_and_never_panic() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (mut accepted, mut refused) = (0, 0);
     for round in 0..20_000 {
-        let (path, body) = match round % 3 {
+        let (path, body) = match round % 4 {
             0 => (CHAT, CHAT_BODY),
             1 => (COMPLETIONS, COMPLETION_BODY),
+            2 => (RESPONSES, RESPONSE_BODY),
             _ => (COMPLETIONS, FORMAT_BODY),
         };
         match send("POST", path, damage(&mut random, body)) {

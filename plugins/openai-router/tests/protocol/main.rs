@@ -2,6 +2,7 @@
 
 mod chat;
 mod completions;
+mod content_type;
 mod echo;
 mod embeddings;
 mod fuzz;
@@ -9,6 +10,7 @@ mod logprobs;
 mod models;
 mod refusals;
 mod requests;
+mod responses;
 mod settings;
 mod support;
 mod tokenize;

@@ -211,9 +211,9 @@ fn shared_fields_are_refused_in_both_endpoints() {
             "`n` must be an integer from 1 to 128, not true.",
         ),
         (
-            r#""seed":1e3"#,
+            r#""seed":1.5"#,
             "seed",
-            "`seed` must be an integer from -9223372036854775808 to 9223372036854775807, not 1e3.",
+            "`seed` must be an integer from -9223372036854775808 to 9223372036854775807, not 1.5.",
         ),
         (
             r#""priority":2147483648"#,

@@ -1,6 +1,6 @@
 //! What requests become in the engine's terms.
 
-use plugin_sdk::{Constraint, InferenceRequest, Message, Sampling, ToolCall, ToolChoice};
+use plugin_sdk::{Constraint, InferenceRequest, Input, Message, Sampling, ToolCall, ToolChoice};
 
 use crate::support::*;
 
@@ -332,4 +332,15 @@ fn continuing_the_last_message_opens_no_turn() {
     let (request, _) = accept(CHAT, body);
     let conversation = conversation(&request);
     assert!(conversation.continue_final_message && !conversation.add_generation_prompt);
+}
+
+#[test]
+fn whole_numbers_may_be_written_with_a_point() {
+    let (request, _) = accept(
+        COMPLETIONS,
+        r#"{"model":"tiny","prompt":[457.0,3,2e1],"n":2.0,"max_tokens":4.0,"seed":-1.0}"#,
+    );
+    assert_eq!(request.inputs, [Input::Tokens(vec![457, 3, 20])]);
+    assert_eq!((request.n, request.sampling.max_tokens), (2, Some(4)));
+    assert_eq!(request.sampling.seed, Some(-1));
 }

@@ -3,8 +3,8 @@
 use openai_router::{Answer, OpenAi};
 use plugin_sdk::{
     ApiError, ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Conversation, Delta, Event, FinishReason,
-    InferenceRequest, Input, ModelCard, Outcome, PositionLogprobs, Reply, Request, Response,
-    Router, ServerInfo, Task, TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
+    Header, InferenceRequest, Input, ModelCard, Outcome, PositionLogprobs, Reply, Request,
+    Response, Router, ServerInfo, Task, TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
 };
 
 pub(crate) fn server() -> ServerInfo {
@@ -23,11 +23,21 @@ pub(crate) fn server() -> ServerInfo {
 }
 
 pub(crate) fn send(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Outcome<Answer> {
+    send_as(Vec::new(), method, path, body)
+}
+
+/// The same with these headers.
+pub(crate) fn send_as(
+    headers: Vec<Header>,
+    method: &str,
+    path: &str,
+    body: impl Into<Vec<u8>>,
+) -> Outcome<Answer> {
     let request = Request {
         method: method.to_owned(),
         path: path.to_owned(),
         query: None,
-        headers: Vec::new(),
+        headers,
         body: body.into(),
     };
     OpenAi::parse(request, server())
@@ -35,6 +45,7 @@ pub(crate) fn send(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Outcom
 
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 pub(crate) const COMPLETIONS: &str = "/v1/completions";
+pub(crate) const RESPONSES: &str = "/v1/responses";
 
 /// What a good request comes to.
 pub(crate) fn accept(path: &str, body: impl Into<Vec<u8>>) -> (InferenceRequest, Answer) {
@@ -65,6 +76,12 @@ pub(crate) fn chat(fields: &str) -> String {
 pub(crate) fn completion(fields: &str) -> String {
     let comma = if fields.is_empty() { "" } else { "," };
     format!(r#"{{"model":"tiny","prompt":"once"{comma}{fields}}}"#)
+}
+
+/// A request for a response to one text, and these further fields.
+pub(crate) fn response(fields: &str) -> String {
+    let comma = if fields.is_empty() { "" } else { "," };
+    format!(r#"{{"model":"tiny","input":"hi"{comma}{fields}}}"#)
 }
 
 pub(crate) fn conversation(request: &InferenceRequest) -> &Conversation {
