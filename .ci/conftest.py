@@ -1,4 +1,9 @@
+import pathlib
+import sys
+
 import pytest
+
+sys.path.append(str(pathlib.Path(__file__).parent / "conformance"))
 
 
 def pytest_addoption(parser):
@@ -11,3 +16,15 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if not config.getoption("--host-binary") and not config.getoption("--url"):
         raise pytest.UsageError("--host-binary FILE is needed: the server to test")
+
+
+@pytest.fixture(autouse=True)
+def every_answer_has_its_published_shape():
+    """Whatever else a test looks at: all that came through `Server.client` is held to OpenAI's schemas."""
+    import validation
+
+    validation.VIOLATIONS.clear()
+    yield
+    if validation.VIOLATIONS:
+        lines = dict.fromkeys(validation.VIOLATIONS)  # each once: chunks tend to share their fault
+        pytest.fail("\n".join(["answers that OpenAI's schemas do not allow:", *lines]), pytrace=False)

@@ -14,6 +14,8 @@ import urllib.request
 import openai
 import pytest
 
+import validation
+
 QUESTIONS = [
     "Who wrote Romeo and Juliet?",
     "What is the capital of France?",
@@ -37,7 +39,8 @@ class Server:
         self.root = self.base_url.removesuffix("/v1")
 
     def client(self, api_key="x"):
-        return openai.OpenAI(base_url=self.base_url, api_key=api_key, max_retries=0)
+        http_client = openai.DefaultHttpx2Client(transport=validation.transport())
+        return openai.OpenAI(base_url=self.base_url, api_key=api_key, max_retries=0, http_client=http_client)
 
     def metric(self, name):
         text = urllib.request.urlopen(f"{self.root}/metrics").read().decode()
@@ -228,6 +231,15 @@ def test_completions_and_models_answer_too(server):
     assert client.models.retrieve(model.id) == model and model.id == "demo"
 
 
+def test_a_streamed_completion_is_the_whole_one_in_pieces(server):
+    asked = {"model": "demo", "prompt": "Once upon a time", "max_tokens": 8, "temperature": 0, "logprobs": 2}
+    whole = server.client().completions.create(**asked)
+    *chunks, last = server.client().completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+    assert last.choices == [] and last.usage == whole.usage
+
+
 @pytest.mark.parametrize(
     "change, error, param",
     [
@@ -249,22 +261,24 @@ def test_a_bad_request_is_refused_by_the_name_of_its_field(server, change, error
 
 
 @pytest.mark.parametrize(
-    "method, path, body, status",
+    "method, path, body, kind, status",
     [
-        ("POST", "/v1/chat/completions", b"{not json", 400),
-        ("POST", "/v1/chat/completions", b"[1]", 400),
-        ("POST", "/v1/chat/completions", b"\xff\xfe", 400),
-        pytest.param("POST", "/v1/chat/completions", b" " * (9 << 20), 413, id="large"),
-        ("GET", "/v1/chat/completions", None, 405),
-        ("POST", "/v1/nothing", b"{}", 404),
+        ("POST", "/v1/chat/completions", b"{not json", "application/json", 400),
+        ("POST", "/v1/chat/completions", b"[1]", "application/json; charset=utf-8", 400),
+        ("POST", "/v1/chat/completions", b"\xff\xfe", "application/json", 400),
+        pytest.param("POST", "/v1/chat/completions", b" " * (9 << 20), "application/json", 413, id="large"),
+        ("POST", "/v1/chat/completions", b"{}", "text/plain", 415),
+        ("GET", "/v1/chat/completions", None, None, 405),
+        ("POST", "/v1/nothing", b"{}", "application/json", 404),
     ],
 )
-def test_what_no_client_should_send_gets_the_error_object(server, method, path, body, status):
-    request = urllib.request.Request(server.root + path, data=body, method=method)
+def test_what_no_client_should_send_gets_the_error_object(server, method, path, body, kind, status):
+    headers = {"content-type": kind} if kind else {}
+    request = urllib.request.Request(server.root + path, data=body, headers=headers, method=method)
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     assert caught.value.code == status
-    assert set(json.load(caught.value)["error"]) == {"message", "type", "param", "code"}
+    assert validation.faults("ErrorResponse", json.load(caught.value)) == []
 
 
 def test_a_server_with_a_key_lets_only_its_holders_in(binary):

@@ -90,6 +90,8 @@ class Platform(Server):
 
     def open(self, path, body=None, method=None, **headers):
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if data is not None:
+            headers.setdefault("content-type", "application/json")
         request = urllib.request.Request(self.root + path, data, headers, method=method)
         try:
             return urllib.request.urlopen(request)
