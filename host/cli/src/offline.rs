@@ -40,7 +40,7 @@ async fn each_token(mut generation: Generation, mut token: impl FnMut(ChosenToke
             match event {
                 Event::Token(chosen) => token(chosen),
                 Event::Failed(error) => return Err(error.into()),
-                Event::Started { .. } | Event::Finished { .. } => {}
+                Event::Started { .. } | Event::Prompt(_) | Event::Finished { .. } => {}
             }
         }
     }

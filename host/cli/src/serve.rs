@@ -341,6 +341,7 @@ mod tests {
             block_len: 16,
             num_blocks: 8,
             vocab_len: tokenizer.vocab_len(),
+            hidden_len: 8,
             max_model_len: 128,
         };
         let gone = StepError::Fatal("the device is gone".into());

@@ -17,7 +17,7 @@ use engine::{
     place::Place,
     runner::RowOutcome,
     scheduler::{Scheduler, StepPlan},
-    sequence::{Chooses, SeqId, Sequence},
+    sequence::{Purpose, SeqId, Sequence},
 };
 use tokio::sync::mpsc;
 
@@ -94,11 +94,11 @@ fn outcomes(plan: &StepPlan) -> Vec<RowOutcome> {
         id: 7,
         logprobs: None,
     };
-    let outcome = |chooses| match chooses {
-        Chooses::Token => RowOutcome::Chosen(vec![token()]),
-        Chooses::Nothing => RowOutcome::Computed,
+    let outcome = |purpose| match purpose {
+        Purpose::Token => RowOutcome::Chosen(vec![token()]),
+        _ => RowOutcome::Computed,
     };
-    plan.rows.iter().map(|row| outcome(row.chooses)).collect()
+    plan.rows.iter().map(|row| outcome(row.purpose)).collect()
 }
 
 /// Tokens without repetition, others for each seed.

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     constraint::PendingMask,
+    request::Pooling,
     runner::{
         Admission, BlockId, ModelRunner, RowOutcome, RunnerLimits, SlotId, Step, StepError,
         StepRow, TokenId, Want,
@@ -107,6 +108,8 @@ enum OwnedWant {
     Nothing,
     Token,
     TokenAmong(PendingMask),
+    Scores { num_top: usize },
+    Hidden(Pooling),
 }
 
 impl OwnedStep {
@@ -127,6 +130,8 @@ impl OwnedStep {
                 Want::Nothing => OwnedWant::Nothing,
                 Want::Token => OwnedWant::Token,
                 Want::TokenAmong(mask) => OwnedWant::TokenAmong(mask.clone()),
+                Want::Scores { num_top } => OwnedWant::Scores { num_top },
+                Want::Hidden(pooling) => OwnedWant::Hidden(pooling),
             },
         };
         Self {
@@ -168,6 +173,8 @@ impl OwnedRow {
                 OwnedWant::Nothing => Want::Nothing,
                 OwnedWant::Token => Want::Token,
                 OwnedWant::TokenAmong(mask) => Want::TokenAmong(mask),
+                OwnedWant::Scores { num_top } => Want::Scores { num_top: *num_top },
+                OwnedWant::Hidden(pooling) => Want::Hidden(*pooling),
             },
         }
     }

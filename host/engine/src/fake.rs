@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 
 use crate::{
     random::mix,
-    request::{Event, FinishReason},
+    request::{Event, FinishReason, Pooling},
     runner::{ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, TokenId, Want},
-    sampling::{Sampler, SamplingParams},
+    sampling::{ChosenToken, Sampler, SamplingParams},
     token_pool::TokenPool,
 };
 
@@ -110,12 +110,39 @@ impl FakeRunner {
         (tokens.split_off(prompt.len()), end)
     }
 
+    /// What this runner reports of a prompt: how likely it finds each token after the first.
+    pub fn expected_scores(
+        prompt: &[TokenId],
+        num_top: usize,
+        vocab_len: usize,
+    ) -> Vec<ChosenToken> {
+        let score = |position: usize| {
+            let logits = Self::logits_after(&prompt[..position], vocab_len);
+            ChosenToken::scored(prompt[position], &logits, num_top).expect("the logits are numbers")
+        };
+        (1..prompt.len()).map(score).collect()
+    }
+
+    /// The vector that this runner makes of a text.
+    pub fn expected_embedding(tokens: &[TokenId], pooling: Pooling, hidden_len: usize) -> Vec<f32> {
+        let first = match pooling {
+            Pooling::Last => tokens.len(),
+            Pooling::Mean => 1,
+        };
+        let states =
+            (first..=tokens.len()).map(|end| Self::state_after(&tokens[..end], hidden_len));
+        let mean = |sum: f64| (sum / (tokens.len() + 1 - first) as f64) as f32;
+        sum(states, hidden_len).into_iter().map(mean).collect()
+    }
+
     /// The logits that this runner gives after `tokens`, each of which counts: numbers from -4 to 4.
     pub fn logits_after(tokens: &[TokenId], vocab_len: usize) -> Vec<f32> {
-        let fold = |hash, token: &TokenId| mix(hash ^ u64::from(*token));
-        let hash = tokens.iter().fold(0, fold);
-        let logit = |token| (mix(hash ^ token) >> 40) as f32 / (1 << 21) as f32 - 4.0;
-        (0..vocab_len as u64).map(logit).collect()
+        numbers(hash(tokens), vocab_len)
+    }
+
+    /// The hidden state after `tokens`, likewise.
+    fn state_after(tokens: &[TokenId], hidden_len: usize) -> Vec<f32> {
+        numbers(mix(!hash(tokens)), hidden_len)
     }
 
     fn compute(&mut self, rows: &[StepRow<'_>]) -> Result<Vec<RowOutcome>, StepError> {
@@ -138,34 +165,86 @@ impl FakeRunner {
             .iter()
             .zip(inputs)
             .map(|(row, tokens)| match tokens {
-                Ok(_) => self.choose(row),
+                Ok(_) => self.outcome(row).unwrap_or_else(RowOutcome::Failed),
                 Err(why) => RowOutcome::Failed(why),
             })
             .collect())
     }
 
-    fn choose(&mut self, row: &StepRow<'_>) -> RowOutcome {
-        if matches!(row.want, Want::Nothing) {
-            return RowOutcome::Computed;
-        }
-        let end = row.start + row.len;
+    /// What comes of a row, by what its blocks say the sequence's tokens are.
+    fn outcome(&mut self, row: &StepRow<'_>) -> Result<RowOutcome, String> {
+        let RunnerLimits {
+            vocab_len,
+            hidden_len,
+            ..
+        } = self.limits;
+        let (start, end) = (row.start, row.start + row.len);
+        Ok(match row.want {
+            Want::Nothing => RowOutcome::Computed,
+            Want::Token | Want::TokenAmong(_) => {
+                let known = self.read_back(row)?;
+                let rows: Vec<Vec<f32>> = (end..=known.len())
+                    .map(|end| Self::logits_after(&known[..end], vocab_len))
+                    .collect();
+                let slot = self.pool.slot_mut(row.slot).expect("its tokens were there");
+                slot.choose(row, rows.iter().map(Vec::as_slice))
+            }
+            Want::Scores { num_top } => {
+                let known = self.read_back(row)?;
+                let followers = self.pool.followers(row)?;
+                let score = |(end, token): (usize, &TokenId)| {
+                    let logits = Self::logits_after(&known[..end], vocab_len);
+                    ChosenToken::scored(*token, &logits, num_top).expect("the logits are numbers")
+                };
+                RowOutcome::Scored((start + 1..).zip(followers).map(score).collect())
+            }
+            Want::Hidden(pooling) => {
+                let known = self.read_back(row)?;
+                let first = match pooling {
+                    Pooling::Last => end,
+                    Pooling::Mean => start + 1,
+                };
+                let states = (first..=end).map(|end| Self::state_after(&known[..end], hidden_len));
+                RowOutcome::Hidden(sum(states, hidden_len))
+            }
+        })
+    }
+
+    /// The tokens of a row's sequence, from the first on, as they are in the cache.
+    fn read_back(&self, row: &StepRow<'_>) -> Result<Vec<TokenId>, String> {
         let known = |position| self.cache[self.cache_slot(row, position)];
-        let known: Option<Vec<TokenId>> = (0..end + row.drafts.len()).map(known).collect();
-        let Some(known) = known else {
-            // A step before this one failed.
-            return RowOutcome::Failed("its beginning was never computed".into());
-        };
-        let rows: Vec<Vec<f32>> = (end..=known.len())
-            .map(|end| Self::logits_after(&known[..end], self.limits.vocab_len))
+        let known: Option<_> = (0..row.start + row.len + row.drafts.len())
+            .map(known)
             .collect();
-        let slot = self.pool.slot_mut(row.slot).expect("its tokens were there");
-        slot.choose(row, rows.iter().map(Vec::as_slice))
+        // A step before this one failed.
+        known.ok_or_else(|| "its beginning was never computed".to_owned())
     }
 
     fn cache_slot(&self, row: &StepRow<'_>, position: usize) -> usize {
         let block_len = self.limits.block_len;
         row.blocks[position / block_len].0 as usize * block_len + position % block_len
     }
+}
+
+fn hash(tokens: &[TokenId]) -> u64 {
+    let fold = |hash, token: &TokenId| mix(hash ^ u64::from(*token));
+    tokens.iter().fold(0, fold)
+}
+
+/// So many numbers from -4 to 4, in steps of 2^-21: their sums are exact.
+fn numbers(hash: u64, len: usize) -> Vec<f32> {
+    let number = |index| (mix(hash ^ index) >> 40) as f32 / (1 << 21) as f32 - 4.0;
+    (0..len as u64).map(number).collect()
+}
+
+fn sum(states: impl Iterator<Item = Vec<f32>>, hidden_len: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; hidden_len];
+    for state in states {
+        sum.iter_mut()
+            .zip(state)
+            .for_each(|(sum, number)| *sum += f64::from(number));
+    }
+    sum
 }
 
 impl ModelRunner for FakeRunner {

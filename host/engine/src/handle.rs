@@ -1,5 +1,7 @@
 //! The engine as seen from async code: submit a request, read its events, drop it to cancel.
 
+mod embedding;
+
 use std::{
     future::poll_fn,
     task::{Context, Poll},
@@ -14,8 +16,8 @@ use crate::{
     request::{
         EngineConfig, Event, GenerationFailed, MAX_SAMPLES, Request, Scheduling, SubmitError,
     },
-    runner::{ModelRunner, RunnerLimits, StepError},
-    sampling::InvalidParam,
+    runner::{ModelRunner, RunnerLimits, StepError, TokenId},
+    sampling::{InvalidParam, MAX_LOGPROBS},
     sequence::{SeqId, Sequence},
     stats::{EngineStats, StatsSnapshot},
     step::{Engine, Message},
@@ -26,6 +28,8 @@ use crate::{
         thread::{self, JoinHandle},
     },
 };
+
+pub use self::embedding::Embedding;
 
 /// A running engine. Clones speak to the same one; it ends when the last is dropped and every sequence has ended.
 #[derive(Clone)]
@@ -125,8 +129,6 @@ impl EngineHandle {
         })?;
         let prompt_len = request.prompt.len();
         let room = shared.limits.max_sequence_len() - prompt_len;
-        // Room for the start, every token and the end, so that the engine never waits for a slow client.
-        let most_events = request.max_tokens.min(room) + 2;
         let first = shared
             .arrivals
             .fetch_add(num_samples as u64, Ordering::Relaxed);
@@ -136,6 +138,11 @@ impl EngineHandle {
         };
         let mut generations = Vec::with_capacity(num_samples);
         for (index, place) in (0..).zip(places) {
+            // The prompt is the same for all: the first reports it.
+            let prompt_logprobs = request.prompt_logprobs.filter(|_| index == 0);
+            let most_prompt_parts = prompt_logprobs.map_or(0, |_| prompt_len - 1);
+            // Room for the start, each token of prompt and answer, and the end, so that the engine never waits for a slow client.
+            let most_events = most_prompt_parts + request.max_tokens.min(room) + 2;
             let sample = Request {
                 prompt: request.prompt.clone(),
                 sampling: request.sampling.clone(),
@@ -144,6 +151,7 @@ impl EngineHandle {
                     .constraint
                     .as_ref()
                     .map(|constraint| constraint.fork()),
+                prompt_logprobs,
                 ..request
             };
             request.sampling.seed = request.sampling.seed.wrapping_add(1);
@@ -200,20 +208,19 @@ impl Shared {
         let max_model_len = self.limits.max_sequence_len();
         let vocab_len = self.limits.vocab_len;
         let prompt_len = request.prompt.len();
-        if prompt_len == 0 {
-            return Err(SubmitError::EmptyPrompt);
-        }
+        self.check_tokens(&request.prompt)?;
         if prompt_len >= max_model_len {
             return Err(SubmitError::PromptTooLong {
                 prompt_len,
                 max_model_len,
             });
         }
-        let is_unknown = |token: &&u32| **token as usize >= vocab_len;
-        if let Some(&token) = request.prompt.iter().find(is_unknown) {
-            return Err(SubmitError::UnknownToken { token, vocab_len });
-        }
         request.sampling.check(vocab_len)?;
+        let num_top = request.prompt_logprobs.unwrap_or(0);
+        if num_top > MAX_LOGPROBS {
+            let must_be = format!("must be at most {MAX_LOGPROBS}");
+            return Err(InvalidParam::new("prompt_logprobs", must_be, num_top).into());
+        }
         if request.max_tokens == 0 {
             return Err(InvalidParam::new("max_tokens", "must be at least 1", 0).into());
         }
@@ -223,9 +230,26 @@ impl Shared {
             let must_be = format!("must be from 1 to {most_samples}");
             return Err(InvalidParam::new("n", must_be, num_samples).into());
         }
-        if request.priority != 0 && self.scheduling == Scheduling::Fcfs {
+        self.check_priority(request.priority)
+    }
+
+    /// Whether there are tokens, and the model has them.
+    fn check_tokens(&self, tokens: &[TokenId]) -> Result<(), SubmitError> {
+        let vocab_len = self.limits.vocab_len;
+        if tokens.is_empty() {
+            return Err(SubmitError::EmptyPrompt);
+        }
+        let is_unknown = |token: &&TokenId| **token as usize >= vocab_len;
+        match tokens.iter().find(is_unknown) {
+            Some(&token) => Err(SubmitError::UnknownToken { token, vocab_len }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_priority(&self, priority: i32) -> Result<(), SubmitError> {
+        if priority != 0 && self.scheduling == Scheduling::Fcfs {
             let must_be = "must be 0 where requests are served in the order of arrival";
-            return Err(InvalidParam::new("priority", must_be, request.priority).into());
+            return Err(InvalidParam::new("priority", must_be, priority).into());
         }
         Ok(())
     }

@@ -20,9 +20,10 @@ pub mod token_pool;
 
 pub use block::{CacheScope, Caching, KvEvent};
 pub use compute_thread::ComputeThread;
-pub use handle::{EngineHandle, Generation};
+pub use handle::{Embedding, EngineHandle, Generation};
 pub use request::{
-    EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request, Scheduling, SubmitError,
+    EmbeddingRequest, EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Pooling,
+    Request, Scheduling, SubmitError,
 };
 pub use runner::{ModelRunner, RunnerLimits, TokenId};
 pub use sampling::{ChosenToken, InvalidParam, SamplingParams};

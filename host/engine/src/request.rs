@@ -93,6 +93,31 @@ pub struct Request {
     pub prompt_logprobs: Option<usize>,
 }
 
+/// A text to be made a vector of.
+#[derive(Clone, Debug, Default)]
+pub struct EmbeddingRequest {
+    /// The text; never empty. It may fill the context.
+    pub tokens: Vec<TokenId>,
+    /// What becomes of the hidden states of its tokens.
+    pub pooling: Pooling,
+    /// As a [`Request`]'s.
+    pub priority: i32,
+    /// When the request is given up, however far it is.
+    pub deadline: Option<Instant>,
+    /// With whom it may share keys and values.
+    pub scope: CacheScope,
+}
+
+/// How the hidden states of a text, each after the model's last norm, become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// That of the last token. A beginning that is cached is not computed again.
+    #[default]
+    Last,
+    /// The mean of all of them, which all have to be computed.
+    Mean,
+}
+
 /// Why a sequence ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
@@ -153,6 +178,12 @@ pub enum SubmitError {
     )]
     PromptTooLong {
         prompt_len: usize,
+        max_model_len: usize,
+    },
+    /// A text to be made a vector of that is longer than the context.
+    #[error("the input has {input_len} tokens, but the context holds {max_model_len}: shorten it")]
+    InputTooLong {
+        input_len: usize,
         max_model_len: usize,
     },
     /// A token id that the model does not have.

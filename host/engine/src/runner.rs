@@ -5,6 +5,7 @@
 
 use crate::{
     constraint::PendingMask,
+    request::Pooling,
     sampling::{ChosenToken, SamplingParams},
 };
 
@@ -28,6 +29,8 @@ pub struct RunnerLimits {
     pub num_blocks: usize,
     /// Logits per position; every token id is below it.
     pub vocab_len: usize,
+    /// Numbers in a hidden state, and so in an embedding.
+    pub hidden_len: usize,
     /// The longest sequence, in tokens.
     pub max_model_len: usize,
 }
@@ -80,6 +83,21 @@ pub enum Want<'a> {
     Token,
     /// The token after the last one, among these, which need not be known before the token is chosen. Never with drafts.
     TokenAmong(&'a PendingMask),
+    /// How likely each token was that follows one of these, which the slot knows: those at positions `start + 1..=start + len`.
+    /// Never with drafts.
+    Scores {
+        /// How many of the likeliest tokens are named with each.
+        num_top: usize,
+    },
+    /// The hidden state after the last norm: the last token's, or the sum of all. Never with drafts.
+    Hidden(Pooling),
+}
+
+impl Want<'_> {
+    /// Whether a token is to be chosen.
+    pub fn is_token(&self) -> bool {
+        matches!(self, Self::Token | Self::TokenAmong(_))
+    }
 }
 
 /// What is computed together.
@@ -101,6 +119,11 @@ pub enum RowOutcome {
     /// Its keys and values are in the cache, but when its token was to be chosen the mask had not come. The row's last token
     /// will be computed again for its logits.
     Undecided,
+    /// The tokens that follow the row's, as many as it has, each with how likely it was.
+    Scored(Vec<ChosenToken>),
+    /// The hidden state that was wanted, or the sum of those that were: `hidden_len` numbers, so wide that the order in which
+    /// parts of a sum are added does not show in a mean of single precision.
+    Hidden(Vec<f64>),
     /// This row alone is lost.
     Failed(String),
 }

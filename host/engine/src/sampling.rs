@@ -180,5 +180,17 @@ pub struct ChosenToken {
     pub logprobs: Option<Box<Logprobs>>,
 }
 
+impl ChosenToken {
+    /// A token that was given and not chosen, and how likely it was by the model's `logits`, one per vocabulary entry. `None`
+    /// where they say nothing: they are all NaN or minus infinity.
+    pub fn scored(id: TokenId, logits: &[f32], num_top: usize) -> Option<Self> {
+        argmax(logits)?;
+        Some(Self {
+            id,
+            logprobs: Some(Box::new(Logprobs::new(logits, id, num_top))),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -167,6 +167,8 @@ impl Scheduler {
                 RowOutcome::Computed => self.commit_row(row, Vec::new()),
                 RowOutcome::Undecided => self.undecided(row),
                 RowOutcome::Chosen(tokens) => self.commit_row(row, tokens),
+                RowOutcome::Scored(tokens) => self.commit_scores(row, tokens),
+                RowOutcome::Hidden(state) => self.commit_hidden(row, &state),
             }
         }
     }
@@ -208,6 +210,31 @@ impl Scheduler {
         }
     }
 
+    fn commit_scores(&mut self, row: &PlannedRow, tokens: Vec<ChosenToken>) {
+        if let Some(sequence) = self.sequence_mut(row.id) {
+            sequence.scored(tokens);
+        }
+        self.commit_row(row, Vec::new());
+    }
+
+    fn commit_hidden(&mut self, row: &PlannedRow, state: &[f64]) {
+        let progress = self
+            .sequence_mut(row.id)
+            .map(|sequence| sequence.pooled(row.len, state));
+        self.commit_row(row, Vec::new());
+        if progress == Some(Progress::Ended) {
+            self.remove(row.id);
+        }
+    }
+
+    /// A sequence, whether it runs or waits.
+    fn sequence_mut(&mut self, id: SeqId) -> Option<&mut Sequence> {
+        match self.running.get_mut(&id) {
+            Some(running) => Some(&mut running.sequence),
+            None => self.waiting.get_mut(&id),
+        }
+    }
+
     fn undecided(&mut self, row: &PlannedRow) {
         self.counts.late_masks += 1;
         if let Some(Running { sequence, .. }) = self.running.get_mut(&row.id) {
@@ -237,11 +264,7 @@ impl Scheduler {
             constraint,
             next,
         } = done;
-        let running = self
-            .running
-            .get_mut(&id)
-            .map(|running| &mut running.sequence);
-        let Some(sequence) = running.or_else(|| self.waiting.get_mut(&id)) else {
+        let Some(sequence) = self.sequence_mut(id) else {
             return;
         };
         if sequence.constrain(constraint, next) == Progress::Ended {

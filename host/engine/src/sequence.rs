@@ -1,14 +1,18 @@
-//! One sample of one prompt inside the engine.
+//! One sample of one prompt inside the engine, or one text that becomes a vector.
 
+mod client;
+
+use std::ops::Range;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use self::client::Client;
 use crate::{
     block::{BlockTable, CacheScope},
     constraint::{Constraint, Job, Next, PendingMask},
     place::Place,
-    request::{Event, FinishReason, GenerationFailed, Request},
+    request::{EmbeddingRequest, Event, FinishReason, GenerationFailed, Pooling, Request},
     runner::{Admission, SlotId, TokenId},
     sampling::{ChosenToken, SamplingParams},
 };
@@ -37,12 +41,44 @@ pub struct Sequence {
     planned_len: usize,
     /// Tokens that the steps under way will choose.
     num_awaited: usize,
+    each: Each,
+    /// What the row is for that closes the gap.
+    last: Purpose,
     /// The blocks of the cache that it uses.
     pub blocks: BlockTable,
     form: Form,
     has_started: bool,
-    events: mpsc::Sender<Event>,
+    client: Client,
     _place: Place,
+}
+
+/// What is wanted of each of some tokens of a prompt besides its keys and values.
+struct Each {
+    /// The positions of which it has not been read yet. Those before them need only be in the cache, however they came there.
+    unread: Range<usize>,
+    purpose: Purpose,
+}
+
+impl Each {
+    fn nothing() -> Self {
+        Self {
+            unread: 0..0,
+            purpose: Purpose::Cache,
+        }
+    }
+}
+
+/// What a row is computed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Keys and values only.
+    Cache,
+    /// The token after it.
+    Token,
+    /// How likely the tokens were that follow its own, with so many alternatives each.
+    Scores { num_top: usize },
+    /// The hidden state of its last token, or the sum of all.
+    Hidden(Pooling),
 }
 
 /// Whether the next token of a sequence may be chosen.
@@ -114,6 +150,12 @@ impl Sequence {
             token: None,
             pending: PendingMask::default(),
         });
+        // Nothing comes before the first token, and what comes after the last is chosen.
+        let scores = |num_top| Each {
+            unread: 0..tokens.len() - 1,
+            purpose: Purpose::Scores { num_top },
+        };
+        let each = request.prompt_logprobs.map_or_else(Each::nothing, scores);
         let sequence = Self {
             request,
             prompt_len: tokens.len(),
@@ -122,18 +164,75 @@ impl Sequence {
             computed_len: 0,
             planned_len: 0,
             num_awaited: 0,
+            each,
+            last: Purpose::Token,
             blocks: BlockTable::default(),
             form: job.as_ref().map_or(Form::Free, Form::away),
             has_started: false,
-            events,
+            client: Client::Text(events),
             _place: place,
         };
         (sequence, job)
     }
 
+    /// A text to be made a vector of, of which nothing is computed yet.
+    pub fn embedding(
+        request: EmbeddingRequest,
+        vector: mpsc::Sender<Result<Vec<f32>, GenerationFailed>>,
+        place: Place,
+    ) -> Self {
+        let EmbeddingRequest {
+            tokens,
+            pooling,
+            priority,
+            deadline,
+            scope,
+        } = request;
+        let purpose = Purpose::Hidden(pooling);
+        let each = match pooling {
+            Pooling::Last => Each::nothing(),
+            Pooling::Mean => Each {
+                unread: 0..tokens.len(),
+                purpose,
+            },
+        };
+        Self {
+            request: Request {
+                priority,
+                deadline,
+                scope,
+                ..Request::default()
+            },
+            prompt_len: tokens.len(),
+            tokens,
+            leader: None,
+            computed_len: 0,
+            planned_len: 0,
+            num_awaited: 0,
+            each,
+            last: purpose,
+            blocks: BlockTable::default(),
+            form: Form::Free,
+            has_started: false,
+            client: Client::Vector {
+                sum: Vec::new(),
+                vector,
+            },
+            _place: place,
+        }
+    }
+
     /// Prompt and answer so far.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
+    }
+
+    /// The tokens whose beginning may be taken from the cache, all but the last of them.
+    pub fn findable(&self) -> &[TokenId] {
+        match self.each.unread.is_empty() {
+            true => &self.tokens,
+            false => &self.tokens[..=self.each.unread.start],
+        }
     }
 
     /// Tokens of the prompt.
@@ -163,7 +262,7 @@ impl Sequence {
 
     /// Whether somebody still waits for its tokens.
     pub fn is_wanted(&self) -> bool {
-        !self.events.is_closed()
+        self.client.is_there()
     }
 
     /// Whether it should have ended by `now`.
@@ -210,7 +309,7 @@ impl Sequence {
     /// What there is to compute beyond the steps under way; `None` if nothing is, or if the end is known to come.
     pub fn gap(&self, max_model_len: usize) -> Option<Gap> {
         let known_len = self.tokens.len() + self.num_awaited;
-        let ends = self.room(max_model_len) <= self.num_awaited;
+        let ends = self.last == Purpose::Token && self.room(max_model_len) <= self.num_awaited;
         let len = known_len - self.planned_len;
         let may_choose = match self.form {
             Form::Free => true,
@@ -218,6 +317,26 @@ impl Sequence {
             Form::Away { is_late, .. } => self.num_awaited == 0 && !is_late,
         };
         (len > 0 && !ends).then_some(Gap { len, may_choose })
+    }
+
+    /// How many tokens of the gap it computes in its next row, `most` at most, and what for. The number is 0 where its last token has
+    /// to wait.
+    pub fn next_row(&self, gap: Gap, most: usize) -> (usize, Purpose) {
+        let Each { unread, purpose } = &self.each;
+        let next = self.planned_len;
+        if next < unread.end && !unread.is_empty() {
+            return match unread.start.checked_sub(next) {
+                // They were read before a preemption.
+                Some(len @ 1..) => (most.min(len), Purpose::Cache),
+                _ => (most.min(unread.end - next), *purpose),
+            };
+        }
+        match gap.len {
+            // The last token of the gap waits until the next one may be chosen.
+            all if !gap.may_choose => (most.min(all - 1), Purpose::Cache),
+            all if most < all => (most, Purpose::Cache),
+            all => (all, self.last),
+        }
     }
 
     /// How many more tokens it may have.
@@ -245,10 +364,10 @@ impl Sequence {
         self.planned_len
     }
 
-    /// Notes that a step will compute `len` more tokens, and whether it chooses one.
-    pub fn plan(&mut self, len: usize, chooses: Chooses) {
+    /// Notes that a step will compute `len` more tokens, and what for.
+    pub fn plan(&mut self, len: usize, purpose: Purpose) {
         self.planned_len += len;
-        self.num_awaited += usize::from(chooses == Chooses::Token);
+        self.num_awaited += usize::from(purpose == Purpose::Token);
     }
 
     /// Notes that the next `len` tokens are in the cache.
@@ -307,6 +426,27 @@ impl Sequence {
         (Progress::Running, job)
     }
 
+    /// Takes the next tokens of the prompt, with how likely they were, and reports them.
+    pub fn scored(&mut self, tokens: Vec<ChosenToken>) {
+        self.each.unread.start += tokens.len();
+        self.report(Event::Prompt(tokens));
+    }
+
+    /// Takes what was wanted of the hidden states of the next `len` tokens, and hands the vector over once it has all.
+    pub fn pooled(&mut self, len: usize, state: &[f64]) -> Progress {
+        self.client.add(state);
+        if self.last == Purpose::Hidden(Pooling::Last) {
+            self.client.hand_over(1);
+            return Progress::Ended;
+        }
+        self.each.unread.start += len;
+        if !self.each.unread.is_empty() {
+            return Progress::Running;
+        }
+        self.client.hand_over(self.tokens.len());
+        Progress::Ended
+    }
+
     /// Takes its constraint back, moved on.
     pub fn constrain(
         &mut self,
@@ -331,24 +471,14 @@ impl Sequence {
 
     /// Reports its end.
     pub fn fail(&self, failure: GenerationFailed) {
-        self.report(Event::Failed(failure));
+        self.client.fail(failure);
     }
 
     fn finish(&self, reason: FinishReason, stop_token: Option<ChosenToken>) {
         self.report(Event::Finished { reason, stop_token });
     }
 
-    /// The channel holds as many events as the sequence can ever have, and a client that left is no error.
     fn report(&self, event: Event) {
-        let _ = self.events.try_send(event);
+        self.client.report(event);
     }
-}
-
-/// Whether a row ends in a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chooses {
-    /// It does.
-    Token,
-    /// It computes keys and values only.
-    Nothing,
 }

@@ -10,7 +10,7 @@ use crate::{
     request::{EngineConfig, GenerationFailed, Overlap},
     runner::{ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, Want},
     scheduler::{PlannedRow, Scheduler, StepPlan},
-    sequence::{Chooses, SeqId, Sequence},
+    sequence::{Purpose, SeqId, Sequence},
     stats::EngineStats,
     sync::{
         Arc,
@@ -276,10 +276,12 @@ fn step_row<'a>(row: &'a PlannedRow, sequence: &'a Sequence) -> StepRow<'a> {
         len: row.len,
         drafts: &row.drafts,
         blocks: sequence.blocks.as_slice(),
-        want: match (row.chooses, sequence.mask()) {
-            (Chooses::Nothing, _) => Want::Nothing,
-            (Chooses::Token, None) => Want::Token,
-            (Chooses::Token, Some(mask)) => Want::TokenAmong(mask),
+        want: match (row.purpose, sequence.mask()) {
+            (Purpose::Cache, _) => Want::Nothing,
+            (Purpose::Token, None) => Want::Token,
+            (Purpose::Token, Some(mask)) => Want::TokenAmong(mask),
+            (Purpose::Scores { num_top }, _) => Want::Scores { num_top },
+            (Purpose::Hidden(pooling), _) => Want::Hidden(pooling),
         },
     }
 }

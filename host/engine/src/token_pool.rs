@@ -1,5 +1,7 @@
 //! The slots of a runner whose logits end up in this process's memory.
 
+use std::ops::Range;
+
 use crate::{
     runner::{Admission, RowOutcome, SlotId, StepRow, TokenId, Want},
     sampling::Sampler,
@@ -36,21 +38,30 @@ impl TokenPool {
     /// # Errors
     /// If the slot does not know them: nobody is in it, or an earlier row of it failed.
     pub fn tokens(&self, row: &StepRow<'_>) -> Result<Vec<TokenId>, String> {
-        let slot = self.slots.get(row.slot.0 as usize).and_then(Option::as_ref);
-        let slot = slot.ok_or_else(|| format!("slot {} is empty", row.slot.0))?;
-        let known = slot
-            .tokens
-            .get(row.start..row.start + row.len)
-            .ok_or_else(|| {
-                format!(
-                    "slot {} knows {} tokens, not positions {} to {}",
-                    row.slot.0,
-                    slot.tokens.len(),
-                    row.start,
-                    row.start + row.len
-                )
-            })?;
+        let known = self.known(row.slot, row.start..row.start + row.len)?;
         Ok([known, row.drafts].concat())
+    }
+
+    /// The tokens that follow those of a row, whose [`Scores`](Want::Scores) are wanted.
+    ///
+    /// # Errors
+    /// If the slot does not know them.
+    pub fn followers(&self, row: &StepRow<'_>) -> Result<&[TokenId], String> {
+        self.known(row.slot, row.start + 1..row.start + 1 + row.len)
+    }
+
+    fn known(&self, id: SlotId, positions: Range<usize>) -> Result<&[TokenId], String> {
+        let slot = self.slots.get(id.0 as usize).and_then(Option::as_ref);
+        let slot = slot.ok_or_else(|| format!("slot {} is empty", id.0))?;
+        slot.tokens.get(positions.clone()).ok_or_else(|| {
+            format!(
+                "slot {} knows {} tokens, not positions {} to {}",
+                id.0,
+                slot.tokens.len(),
+                positions.start,
+                positions.end
+            )
+        })
     }
 
     /// All sequences, for choosing the tokens of several side by side.
@@ -67,14 +78,14 @@ impl TokenPool {
 
 impl Slot {
     /// Chooses what a row wants from the logits after its last token and after each of its drafts, and adds it to the
-    /// sequence.
+    /// sequence. Rows that want something else have nothing to choose.
     pub fn choose<'l>(
         &mut self,
         row: &StepRow<'_>,
         logits: impl IntoIterator<Item = &'l [f32]>,
     ) -> RowOutcome {
         let mask = match row.want {
-            Want::Nothing => return RowOutcome::Computed,
+            Want::Nothing | Want::Scores { .. } | Want::Hidden(_) => return RowOutcome::Computed,
             Want::Token => None,
             Want::TokenAmong(pending) => match pending.get() {
                 Some(mask) => Some(mask),

@@ -78,6 +78,29 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm(const RmsNormArgs a) 
     }
 }
 
+// out[s] = the sum of rows starts[s] .. starts[s] + lens[s] of x, in fp32, one row after the other. grid = (ceil(hidden / 256), S),
+// 256 threads: one a column. Once for each text that becomes a vector, so its few blocks matter little.
+struct SumRowsArgs {
+    const bf16* x;      // [..][hidden]
+    const int* starts;  // [S]
+    const int* lens;    // [S]
+    float* out;         // [S][hidden]
+    int hidden;
+};
+
+extern "C" __global__ void __launch_bounds__(256) sum_rows(const SumRowsArgs a) {
+    pdl_trigger();
+    pdl_wait();
+    const int column = blockIdx.x * 256 + threadIdx.x, s = blockIdx.y;
+    if (column >= a.hidden) return;
+    const bf16* x = a.x + (size_t)a.starts[s] * a.hidden + column;
+    const int len = a.lens[s];
+    float sum = 0;
+#pragma unroll 8
+    for (int r = 0; r < len; r++) sum += bf2f(x[(size_t)r * a.hidden]);
+    a.out[(size_t)s * a.hidden + column] = sum;
+}
+
 // out = silu(gate) * up, 8 numbers a thread. gate_up: [M][gate F | up F], out: [M][F]; F % 8 == 0. grid covers M * F / 8.
 struct SiluMulArgs {
     const bf16* gate_up;

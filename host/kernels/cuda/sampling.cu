@@ -2,7 +2,7 @@
 //   sampling_scan    grid (ceil(strips / 8), rows), 256 threads: one warp a strip of 512 tokens. Shapes the logits of rows that
 //                    ask for it (mask, stop tokens, bias, penalties) into `shaped`, and notes the best token of each strip.
 //   sampling_choose  grid (rows), 1024 threads: reduces the strips. Greedy rows are done then; others cut (top-k, top-p, min-p)
-//                    and draw. Then logprobs and the slot's state.
+//                    and draw. Then logprobs and the slot's state. Rows that score have their token given: logprobs only.
 //   sampling_count   grid (ceil(tokens / 256)), 256 threads: counts the tokens that a slot starts with.
 // Layouts: logits fp32 [row][vocab_len], shaped fp32 [row][stride], occurrences u16 [slot][stride], strips [row][num_strips],
 // with stride = vocab_len rounded up to 4. Limits: vocab_len <= 524,288 (1024 strips); no limit on rows but the grid's.
@@ -237,6 +237,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) sampling_choose(const __gr
         return;
     }
     const SampleRow& row = s.row;
+    if (row.flags & SCORES) {  // the token is given: nothing is chosen, and nothing of the slot changes
+        const bool scores = order && (u32)row.draft < a.vocab_len;
+        if (t == 0) a.chosen[index] = scores ? row.draft : NOTHING_LEFT;
+        if (scores && row.num_logprobs >= 0) write_logprobs(a, s, row.draft, a.logprobs + index);
+        return;
+    }
     const bool is_greedy = row.temperature == 0.f;
     const Kind kind = is_greedy ? GREEDY : DRAW;
     float* shaped = a.shaped + (u64)index * a.stride;

@@ -8,7 +8,7 @@ constexpr u32 HEAD_LEN = 2048;              // tokens that are sorted in shared 
 constexpr u32 SMALL_HEAD = 64;              // tokens that are looked for first
 constexpr u32 BINS = 2048;
 constexpr u32 MAX_LOGPROBS = 20;
-constexpr u32 PENALTIES = 1, MASKED = 2, UNDECIDED = 4, BAN_STOPS = 8, CONTINUES = 16;
+constexpr u32 PENALTIES = 1, MASKED = 2, UNDECIDED = 4, BAN_STOPS = 8, CONTINUES = 16, SCORES = 32;
 constexpr int NOTHING_LEFT = -1, NO_MASK_YET = -2, NOT_REACHED = -3;
 constexpr float LEAST_LOGPROB = -9999.f;
 constexpr float FARTHEST = 31.f;            // e^-31 is less than a step of a weight: what is farther away weighs nothing

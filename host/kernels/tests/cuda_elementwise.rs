@@ -6,7 +6,7 @@ use kernels::cuda::{
     cublas_lt::{LtMatmul, Output, Rows},
     elementwise::{
         NormInput, TokenPlaces, TokenSource, embed, noise, qk_norm_rope, rms_norm, rope_table,
-        silu_mul,
+        silu_mul, sum_rows,
     },
     gemm::Weight,
 };
@@ -124,6 +124,44 @@ fn an_embedding_is_the_tables_row_with_the_sums_that_the_next_norm_needs() -> Re
                     &squares
                 ) < 1e-6
             );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn rows_are_added_up_as_many_as_each_sum_is_of() -> Result<(), CudaError> {
+    let device = Device::open()?;
+    let mut random = Random(9);
+    for hidden in [8, 576, 2560, 4097] {
+        let x = random.bf16s(130 * hidden);
+        let (starts, lens) = ([0i32, 1, 30, 129], [1i32, 7, 99, 1]);
+        let (d_x, d_starts, d_lens) = (
+            device.upload("x", &x)?,
+            device.upload("starts", &starts)?,
+            device.upload("lens", &lens)?,
+        );
+        let out = device.zeros::<f32>("out", 4 * hidden)?;
+        sum_rows(
+            &device,
+            d_x.view(),
+            d_starts.view(),
+            d_lens.view(),
+            hidden,
+            out.view(),
+        )?;
+        let out = device.read(out.view())?;
+        let wide = wide(&x);
+        for (index, (start, len)) in starts.into_iter().zip(lens).enumerate() {
+            let rows = wide[start as usize * hidden..].chunks(hidden);
+            let mut want = vec![0.0; hidden];
+            for row in rows.take(len as usize) {
+                want.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
+            let got = out[index * hidden..][..hidden].iter();
+            // Single precision, at most 99 additions.
+            assert!(error(got.map(|sum| f64::from(*sum)), &want) < 1e-6);
         }
     }
     Ok(())

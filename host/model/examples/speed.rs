@@ -142,7 +142,11 @@ fn step(
     let outcomes = runner.collect()?;
     let failed = outcomes.into_iter().find_map(|outcome| match outcome {
         RowOutcome::Failed(why) => Some(why.into()),
-        RowOutcome::Computed | RowOutcome::Chosen(_) | RowOutcome::Undecided => None,
+        RowOutcome::Computed
+        | RowOutcome::Chosen(_)
+        | RowOutcome::Undecided
+        | RowOutcome::Scored(_)
+        | RowOutcome::Hidden(_) => None,
     });
     failed.map_or(Ok(()), Err)
 }

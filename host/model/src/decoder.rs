@@ -1,4 +1,4 @@
-//! The forward pass: tokens in, logits out, keys and values in the paged cache.
+//! The forward pass: tokens in, hidden states and logits out, keys and values in the paged cache.
 
 use std::ops::Range;
 
@@ -55,10 +55,10 @@ impl Decoder {
         &self.cpu
     }
 
-    /// Computes the batch and returns the logits of the tokens `wanted` (indices into the batch), row after row.
+    /// Computes the batch; [`hidden`](Self::hidden) and [`logits`](Self::logits) tell what came of it.
     ///
     /// Tokens must be in the vocabulary and blocks in the cache.
-    pub(crate) fn forward(&mut self, batch: &Batch<'_>, wanted: &[usize]) -> Vec<f32> {
+    pub(crate) fn forward(&mut self, batch: &Batch<'_>) {
         let Self {
             config,
             weights,
@@ -113,15 +113,27 @@ impl Decoder {
             silu_mul(cpu, gate_up, config.ffn_len, gated);
             project(cpu, &layer.down, gated, hidden, Write::Add);
         }
+    }
 
-        let wanted_rows = wanted
+    /// The hidden states of these tokens of the last batch (indices into it) after the last norm, row after row.
+    pub(crate) fn hidden(&self, tokens: &[usize]) -> Vec<f32> {
+        let (config, hidden) = (&self.config, &self.rows.hidden);
+        let rows = tokens
             .iter()
-            .map(|row| &hidden[row * config.hidden_len..][..config.hidden_len]);
-        let last: Vec<f32> = wanted_rows.flatten().copied().collect();
+            .map(|token| &hidden[token * config.hidden_len..][..config.hidden_len]);
+        let last: Vec<f32> = rows.flatten().copied().collect();
         let mut normed = vec![0.0; last.len()];
-        rms_norm(cpu, &last, &weights.final_norm, eps, &mut normed);
-        let mut logits = vec![0.0; wanted.len() * config.vocab_len];
-        linear(cpu, weights.head(), None, &normed, &mut logits, Write::Set);
+        let final_norm = &self.weights.final_norm;
+        rms_norm(&self.cpu, &last, final_norm, config.rms_eps, &mut normed);
+        normed
+    }
+
+    /// The logits after these tokens of the last batch, row after row.
+    pub(crate) fn logits(&self, tokens: &[usize]) -> Vec<f32> {
+        let hidden = self.hidden(tokens);
+        let mut logits = vec![0.0; tokens.len() * self.config.vocab_len];
+        let head = self.weights.head();
+        linear(&self.cpu, head, None, &hidden, &mut logits, Write::Set);
         logits
     }
 }

@@ -191,6 +191,7 @@ fn limits(
         block_len: BLOCK_LEN,
         num_blocks,
         vocab_len: config.vocab_len,
+        hidden_len: config.hidden_len,
         max_model_len: asked_len.min(possible_len),
     })
 }

@@ -2,11 +2,14 @@
 
 mod choose;
 mod input;
+mod pool;
+mod score;
 
-use std::collections::{HashSet, VecDeque};
-use std::ops::Range;
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use engine::runner::{ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, TokenId};
+use engine::runner::{
+    ModelRunner, RowOutcome, RunnerLimits, Step, StepError, StepRow, TokenId, Want,
+};
 use engine::token_pool::TokenPool;
 use kernels::Span;
 
@@ -15,8 +18,10 @@ use crate::decoder::{Batch, Decoder};
 use self::choose::{choose, wanted_of};
 pub use self::input::Input;
 pub(crate) use self::input::check_row;
+use self::pool::pool;
+use self::score::score;
 
-/// Which positions logits are wanted of.
+/// Which positions logits or hidden states are wanted of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
     /// Each input's last.
@@ -81,6 +86,30 @@ impl CpuRunner {
         inputs: &[Input<'_>],
         positions: Positions,
     ) -> Result<Vec<Vec<f32>>, StepError> {
+        let tokens = self.compute_inputs(inputs, positions)?;
+        let logits = self.decoder.logits(&tokens);
+        let rows = logits.chunks_exact(self.limits.vocab_len);
+        Ok(rows.map(<[f32]>::to_vec).collect())
+    }
+
+    /// The same with hidden states after the last norm (`hidden_len` numbers each) instead of logits.
+    pub fn hidden(
+        &mut self,
+        inputs: &[Input<'_>],
+        positions: Positions,
+    ) -> Result<Vec<Vec<f32>>, StepError> {
+        let tokens = self.compute_inputs(inputs, positions)?;
+        let states = self.decoder.hidden(&tokens);
+        let rows = states.chunks_exact(self.limits.hidden_len);
+        Ok(rows.map(<[f32]>::to_vec).collect())
+    }
+
+    /// Computes the inputs, and returns which tokens of the batch are those of `positions`.
+    fn compute_inputs(
+        &mut self,
+        inputs: &[Input<'_>],
+        positions: Positions,
+    ) -> Result<Vec<usize>, StepError> {
         for (index, input) in inputs.iter().enumerate() {
             input
                 .check(&self.limits)
@@ -90,27 +119,27 @@ impl CpuRunner {
             Positions::Last => input.tokens.len() - 1..input.tokens.len(),
             Positions::All => 0..input.tokens.len(),
         };
-        let inputs: Vec<_> = inputs.iter().map(|input| (*input, wanted(input))).collect();
-        let logits = self.forward(&inputs);
-        let rows = logits.chunks_exact(self.limits.vocab_len);
-        Ok(rows.map(<[f32]>::to_vec).collect())
+        let first_tokens = self.forward(inputs);
+        let tokens = inputs
+            .iter()
+            .zip(first_tokens)
+            .flat_map(|(input, first)| wanted(input).map(move |offset| first + offset));
+        Ok(tokens.collect())
     }
 
-    /// Runs the decoder over sound inputs; logits come of the tokens of each that are named beside it.
-    fn forward(&mut self, inputs: &[(Input<'_>, Range<usize>)]) -> Vec<f32> {
+    /// Runs the decoder over sound inputs, and returns which token of the batch is each one's first.
+    fn forward(&mut self, inputs: &[Input<'_>]) -> Vec<usize> {
         if inputs.is_empty() {
             return Vec::new();
         }
         let block_ids = |input: &Input<'_>| input.blocks.iter().map(|block| block.0).collect();
-        let blocks: Vec<Vec<u32>> = inputs.iter().map(|(input, _)| block_ids(input)).collect();
+        let blocks: Vec<Vec<u32>> = inputs.iter().map(block_ids).collect();
         let mut batch = Batch {
             tokens: Vec::new(),
             spans: Vec::with_capacity(inputs.len()),
         };
-        let mut indices = Vec::new();
-        for ((input, wanted), blocks) in inputs.iter().zip(&blocks) {
+        for (input, blocks) in inputs.iter().zip(&blocks) {
             let first_row = batch.tokens.len();
-            indices.extend(wanted.clone().map(|offset| first_row + offset));
             batch.tokens.extend_from_slice(input.tokens);
             batch.spans.push(Span {
                 first_row,
@@ -119,10 +148,11 @@ impl CpuRunner {
                 blocks,
             });
         }
-        self.decoder.forward(&batch, &indices)
+        self.decoder.forward(&batch);
+        batch.spans.iter().map(|span| span.first_row).collect()
     }
 
-    /// Computes the rows that can be computed, whatever the others are, and chooses their tokens.
+    /// Computes the rows that can be computed, whatever the others are, and gives each what it wants.
     fn compute(&mut self, rows: &[StepRow<'_>]) -> Vec<RowOutcome> {
         let tokens = self.tokens_of(rows);
         let mut sound = Vec::with_capacity(rows.len());
@@ -135,11 +165,42 @@ impl CpuRunner {
                 blocks: row.blocks,
             };
             sound.push(row);
-            inputs.push((input, wanted_of(row)));
+            inputs.push(input);
         }
-        let logits = self.forward(&inputs);
+        let first_tokens = self.forward(&inputs);
+        let mut outcomes = HashMap::with_capacity(sound.len());
+        let (mut choosing, mut chosen_after) = (Vec::with_capacity(sound.len()), Vec::new());
+        for (row, first) in sound.into_iter().zip(first_tokens) {
+            match row.want {
+                Want::Nothing | Want::Token | Want::TokenAmong(_) => {
+                    choosing.push(row);
+                    chosen_after.extend(wanted_of(row).map(|offset| first + offset));
+                }
+                Want::Scores { num_top } => {
+                    let scored = self.pool.followers(row).and_then(|followers| {
+                        let vocab_len = self.limits.vocab_len;
+                        score(&self.decoder, first, followers, num_top, vocab_len).ok_or_else(|| {
+                            let end = row.start + row.len;
+                            format!(
+                                "the model's logits after positions {} to {end} hold no number to be likely by",
+                                row.start
+                            )
+                        })
+                    });
+                    let outcome = scored.map_or_else(RowOutcome::Failed, RowOutcome::Scored);
+                    outcomes.insert(row.slot, outcome);
+                }
+                Want::Hidden(pooling) => {
+                    let tokens = first..first + row.len;
+                    let state = pool(&self.decoder, tokens, pooling, self.limits.hidden_len);
+                    outcomes.insert(row.slot, RowOutcome::Hidden(state));
+                }
+            }
+        }
+        let logits = self.decoder.logits(&chosen_after);
         let team = self.decoder.cpu().team();
-        let mut outcomes = choose(&mut self.pool, team, &sound, &logits, self.limits.vocab_len);
+        let vocab_len = self.limits.vocab_len;
+        outcomes.extend(choose(&mut self.pool, team, &choosing, &logits, vocab_len));
         let outcome = |(row, tokens): (&StepRow<'_>, Result<_, String>)| match tokens {
             Err(why) => RowOutcome::Failed(why),
             Ok(_) => outcomes.remove(&row.slot).expect("a sound row has one"),

@@ -1,11 +1,13 @@
 //! A model of Qwen3's form on the GPU says what it says on the CPU, and an answer depends on its request alone. Run with `--ignored`
 //! where a GPU is.
 
-use std::{path::Path, sync::OnceLock};
+use std::{path::Path, sync::OnceLock, thread::JoinHandle};
 
 use engine::{
-    Caching, EngineConfig, EngineHandle, Event, Overlap, Request, SamplingParams, TokenId,
-    fake::Residue, runner::BlockId,
+    Caching, EmbeddingRequest, EngineConfig, EngineHandle, Event, Overlap, Pooling, Request,
+    SamplingParams, TokenId,
+    fake::Residue,
+    runner::{BlockId, StepError},
 };
 use half::bf16;
 use model::{CpuRunner, Input, KvMemory, ModelFiles, OpenOptions, Positions, cuda, open};
@@ -120,8 +122,10 @@ struct Ask {
 
 const ANSWER_LEN: usize = 40;
 
-/// All requests at once, in this setting, each asked `times` times one after the other.
-fn answers(setting: Setting, asks: &[Ask], times: usize) -> Vec<Said> {
+type Thread = JoinHandle<Result<(), StepError>>;
+
+/// An engine on the GPU.
+fn start(setting: Setting) -> (EngineHandle, Thread) {
     let options = OpenOptions {
         kv_memory: KvMemory::Blocks(400),
         max_model_len: Some(1024),
@@ -140,7 +144,12 @@ fn answers(setting: Setting, asks: &[Ask], times: usize) -> Vec<Said> {
         num_draft_tokens: setting.num_draft_tokens,
         ..EngineConfig::default()
     };
-    let (engine, thread) = EngineHandle::start(runner, config);
+    EngineHandle::start(runner, config)
+}
+
+/// All requests at once, in this setting, each asked `times` times one after the other.
+fn answers(setting: Setting, asks: &[Ask], times: usize) -> Vec<Said> {
+    let (engine, thread) = start(setting);
     let runtime = Builder::new_current_thread().build().unwrap();
     let mut said = Vec::new();
     for _ in 0..times {
@@ -174,7 +183,7 @@ fn tokens(events: Vec<Event>) -> Said {
             ))
         }
         Event::Failed(error) => panic!("{error}"),
-        Event::Started { .. } | Event::Finished { .. } => None,
+        Event::Started { .. } | Event::Prompt(_) | Event::Finished { .. } => None,
     };
     events.into_iter().filter_map(token).collect()
 }
@@ -402,6 +411,210 @@ fn forms_hold_for_those_that_have_one_and_leave_the_others_alone() {
                 "{said:?}"
             ),
             _ => assert!(said == free, "request {number}"),
+        }
+    }
+}
+
+/// A token of a prompt, the bits of its log-probability and those of the likeliest in its place.
+type Score = (TokenId, u32, Vec<(TokenId, u32)>);
+
+/// What is said of the prompts, all asked for at once, in this setting.
+fn scores(setting: Setting, asks: &[Ask]) -> Vec<Vec<Score>> {
+    let (engine, thread) = start(setting);
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let ask = |ask: &Ask| {
+        let request = Request {
+            prompt_logprobs: Some(5),
+            max_tokens: 3,
+            ..ask.request()
+        };
+        engine.submit(request, 1).unwrap().remove(0)
+    };
+    let generations: Vec<_> = asks.iter().map(ask).collect();
+    let mut all = Vec::new();
+    for mut generation in generations {
+        let mut events = Vec::new();
+        runtime.block_on(async { while generation.next(&mut events).await {} });
+        assert!(matches!(events.last(), Some(Event::Finished { .. })));
+        let prompts = events.into_iter().filter_map(|event| match event {
+            Event::Prompt(tokens) => Some(tokens),
+            _ => None,
+        });
+        let score = |token: engine::ChosenToken| {
+            let logprobs = token.logprobs.expect("every token of a prompt has them");
+            let top = logprobs.top.iter().map(|(id, p)| (*id, p.to_bits()));
+            (token.id, logprobs.chosen.to_bits(), top.collect())
+        };
+        all.push(prompts.flatten().map(score).collect());
+    }
+    drop(engine);
+    thread.join().unwrap().unwrap();
+    all
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn the_gpu_finds_prompts_as_likely_as_the_cpu_does() {
+    let asks: Vec<_> = asks()
+        .into_iter()
+        .filter(|ask| ask.prompt.len() < 512)
+        .collect();
+    let options = OpenOptions {
+        kv_memory: KvMemory::Blocks(64),
+        max_model_len: Some(1024),
+        ..OpenOptions::default()
+    };
+    let mut cpu = open(checkpoint(), &options).unwrap().runner;
+    let (mut sum, mut len) = (0.0, 0);
+    for (ask, scores) in asks.iter().zip(scores(PLAIN, &asks)) {
+        let ids = scores.iter().map(|(id, ..)| *id);
+        assert!(ids.eq(ask.prompt[1..].iter().copied()));
+        if scores.is_empty() {
+            continue;
+        }
+        let blocks: Vec<BlockId> = (0..32).map(BlockId).collect();
+        let input = Input {
+            tokens: &ask.prompt,
+            start: 0,
+            blocks: &blocks,
+        };
+        let logits = cpu.logits(&[input], Positions::All).unwrap();
+        for ((id, chosen, top), logits) in scores.iter().zip(logits) {
+            let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum_exp: f32 = logits.iter().map(|logit| (logit - best).exp()).sum();
+            let mean = logits.iter().sum::<f32>() / VOCAB as f32;
+            let squares = logits.iter().map(|logit| (logit - mean).powi(2));
+            let deviation = (squares.sum::<f32>() / VOCAB as f32).sqrt();
+            assert_eq!(top.len(), 5);
+            for (id, bits) in [(*id, *chosen)].iter().chain(top) {
+                let want = logits[*id as usize] - best - sum_exp.ln();
+                sum += f64::from((f32::from_bits(*bits) - want) / deviation).powi(2);
+                len += 1;
+            }
+        }
+    }
+    let rms = (sum / f64::from(len)).sqrt();
+    println!("{len} log-probabilities of prompts differ by {rms} standard deviations (RMS)");
+    // As those of answers.
+    assert!(rms < 0.02, "{rms}");
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn prompts_are_as_likely_in_every_setting_to_the_bit() {
+    let asks = asks();
+    let alone = scores(PLAIN, &asks);
+    let together = Setting {
+        max_num_seqs: 16,
+        ..PLAIN
+    };
+    let settings = [
+        together,
+        Setting {
+            overlap: Overlap::On,
+            caching: Caching::On,
+            ..together
+        },
+        Setting {
+            max_num_batched_tokens: 33,
+            overlap: Overlap::On,
+            ..together
+        },
+    ];
+    for setting in settings {
+        assert!(scores(setting, &asks) == alone, "{setting:?}");
+    }
+}
+
+/// The vectors of the prompts, all asked for at once beside an answer, in this setting.
+fn vectors(setting: Setting, asks: &[Ask], pooling: Pooling) -> Vec<Vec<f32>> {
+    let (engine, thread) = start(setting);
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let mut answer = engine.submit(asks[0].request(), 1).unwrap().remove(0);
+    let embed = |ask: &Ask| {
+        let request = EmbeddingRequest {
+            tokens: ask.prompt.clone(),
+            pooling,
+            ..EmbeddingRequest::default()
+        };
+        engine.embed(request).unwrap()
+    };
+    let embeddings: Vec<_> = asks.iter().map(embed).collect();
+    let vectors = embeddings
+        .into_iter()
+        .map(|embedding| runtime.block_on(embedding).unwrap())
+        .collect();
+    let mut events = Vec::new();
+    runtime.block_on(async { while answer.next(&mut events).await {} });
+    assert_eq!(tokens(events).len(), ANSWER_LEN);
+    drop(engine);
+    thread.join().unwrap().unwrap();
+    vectors
+}
+
+/// The length of the difference, as a share of `want`'s.
+fn relative_error(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    let squares = got.iter().zip(want).map(|(got, want)| (got - want).powi(2));
+    let norm: f32 = want.iter().map(|want| want.powi(2)).sum();
+    (squares.sum::<f32>() / norm).sqrt()
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn the_gpu_makes_the_vectors_of_the_cpu_in_every_setting() {
+    let asks = asks();
+    let options = OpenOptions {
+        kv_memory: KvMemory::Blocks(64),
+        max_model_len: Some(1024),
+        ..OpenOptions::default()
+    };
+    let mut cpu = open(checkpoint(), &options).unwrap().runner;
+    let blocks: Vec<BlockId> = (0..64).map(BlockId).collect();
+    let together = Setting {
+        max_num_seqs: 16,
+        overlap: Overlap::On,
+        ..PLAIN
+    };
+    let settings = [
+        together,
+        Setting {
+            caching: Caching::On,
+            ..together
+        },
+        Setting {
+            max_num_batched_tokens: 33,
+            ..together
+        },
+    ];
+    for pooling in [Pooling::Last, Pooling::Mean] {
+        let alone = vectors(PLAIN, &asks, pooling);
+        let mut worst = 0f32;
+        for (ask, vector) in asks.iter().zip(&alone) {
+            let input = Input {
+                tokens: &ask.prompt,
+                start: 0,
+                blocks: &blocks,
+            };
+            let states = cpu.hidden(&[input], Positions::All).unwrap();
+            let pooled = match pooling {
+                Pooling::Last => &states[states.len() - 1..],
+                Pooling::Mean => &states[..],
+            };
+            let mean = |column: usize| {
+                pooled.iter().map(|state| state[column]).sum::<f32>() / pooled.len() as f32
+            };
+            let want: Vec<f32> = (0..HIDDEN).map(mean).collect();
+            worst = worst.max(relative_error(vector, &want));
+        }
+        println!("{pooling:?}: vectors differ by {worst} of their length at worst");
+        // The last state is rounded to bf16 after layers that were, too.
+        assert!(worst < 0.03, "{worst}");
+        for setting in settings {
+            for (got, want) in vectors(setting, &asks, pooling).iter().zip(&alone) {
+                // A sum's parts are rounded to single precision where a text was cut.
+                assert!(relative_error(got, want) < 1e-5, "{pooling:?}, {setting:?}");
+            }
         }
     }
 }

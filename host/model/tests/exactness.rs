@@ -13,9 +13,13 @@ mod isolation;
 mod lent;
 #[path = "exactness/models.rs"]
 mod models;
+#[path = "exactness/prompts.rs"]
+mod prompts;
 #[path = "exactness/reuse.rs"]
 mod reuse;
 #[path = "exactness/setting.rs"]
 mod setting;
 #[path = "exactness/settings.rs"]
 mod settings;
+#[path = "exactness/vectors.rs"]
+mod vectors;

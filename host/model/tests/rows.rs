@@ -50,8 +50,10 @@ fn sound() -> StepRow<'static> {
 /// What a row says, or why it says nothing.
 fn said(outcome: &RowOutcome) -> Result<Vec<u32>, &str> {
     match outcome {
-        RowOutcome::Computed | RowOutcome::Undecided => Ok(vec![]),
-        RowOutcome::Chosen(tokens) => Ok(tokens.iter().map(|token| token.id).collect()),
+        RowOutcome::Computed | RowOutcome::Undecided | RowOutcome::Hidden(_) => Ok(vec![]),
+        RowOutcome::Chosen(tokens) | RowOutcome::Scored(tokens) => {
+            Ok(tokens.iter().map(|token| token.id).collect())
+        }
         RowOutcome::Failed(why) => Err(why),
     }
 }

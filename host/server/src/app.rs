@@ -81,7 +81,7 @@ impl App {
             id: name.clone(),
             created: unix_seconds(),
             max_model_len: engine.limits().max_sequence_len() as u32,
-            embedding_len: None,
+            embedding_len: Some(engine.limits().hidden_len as u32),
             root: root.to_owned(),
         };
         let num_compilers = available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));

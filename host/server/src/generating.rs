@@ -360,7 +360,7 @@ impl Generating {
 }
 
 /// What the client is told of a lost sequence. A request that ran into its deadline would do so again.
-fn failed(failure: &GenerationFailed) -> ApiError {
+pub(crate) fn failed(failure: &GenerationFailed) -> ApiError {
     let status = match failure {
         GenerationFailed::Step(_) | GenerationFailed::Constraint(_) => {
             StatusCode::INTERNAL_SERVER_ERROR

@@ -1,6 +1,6 @@
 //! From a request's input to the tokens of its prompt.
 
-use engine::SubmitError;
+use engine::{CacheScope, SubmitError};
 use http::StatusCode;
 use sandbox::{
     ApiError, Caller, Constraint, Input, Parser, PluginSet, PromptReport, PromptToken,
@@ -154,12 +154,20 @@ pub(crate) fn report(
     }
 }
 
+/// With whom a prompt shares keys and values: all requests of the same salt.
+pub(crate) fn scope(salt: Option<String>) -> CacheScope {
+    CacheScope {
+        adapter: None,
+        salt,
+    }
+}
+
 /// Why the engine did not take a prompt, for the client.
 pub(crate) fn refused(error: &SubmitError, param: &str) -> ApiError {
     let message = error.to_string();
     match error {
         SubmitError::EmptyPrompt | SubmitError::UnknownToken { .. } => invalid(param, message),
-        SubmitError::PromptTooLong { .. } => {
+        SubmitError::PromptTooLong { .. } | SubmitError::InputTooLong { .. } => {
             coded("context_length_exceeded", invalid(param, message))
         }
         SubmitError::InvalidParam(fault) => invalid(fault.param, message),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use engine::{CacheScope, SamplingParams, constraint::Constraint};
 use sandbox::{ApiError, InferenceRequest};
 
-use crate::{error::invalid, request_id::random_u64};
+use crate::{error::invalid, prompt::scope, request_id::random_u64};
 
 /// What holds where neither the client nor a shaper says otherwise: the model's own recommendation.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,10 +59,7 @@ impl SamplingPlan {
             sampling,
             max_tokens: asked.max_tokens.map(|len| len as usize),
             priority: request.priority,
-            scope: CacheScope {
-                adapter: None,
-                salt: request.cache_salt.clone(),
-            },
+            scope: scope(request.cache_salt.clone()),
             deadline,
             ignores_end: asked.ignore_eos,
             prompt_logprobs: match request.echo {

@@ -23,6 +23,7 @@ const LIMITS: RunnerLimits = RunnerLimits {
     block_len: 2,
     num_blocks: 4,
     vocab_len: 5,
+    hidden_len: 2,
     max_model_len: 8,
 };
 

@@ -4,7 +4,7 @@ use super::{Running, Scheduler};
 use crate::{
     block::{Caching, Prefix},
     runner::{SlotId, TokenId},
-    sequence::{Chooses, SeqId, Sequence, Start},
+    sequence::{Purpose, SeqId, Sequence, Start},
 };
 
 /// A sequence's share of a step.
@@ -20,8 +20,8 @@ pub struct PlannedRow {
     pub len: usize,
     /// Guesses at the tokens that follow.
     pub drafts: Vec<TokenId>,
-    /// Whether a token is chosen at the end.
-    pub chooses: Chooses,
+    /// What it is computed for.
+    pub purpose: Purpose,
 }
 
 /// One step.
@@ -96,18 +96,13 @@ impl Scheduler {
             return true;
         };
         let most = budget.saturating_sub(reserved);
-        let (len, chooses) = match gap.len {
-            // The last token of the gap waits until the next one may be chosen.
-            all if !gap.may_choose => (most.min(all - 1), Chooses::Nothing),
-            all if most < all => (most, Chooses::Nothing),
-            all => (all, Chooses::Token),
-        };
+        let (len, purpose) = sequence.next_row(gap, most);
         if len == 0 {
             return true;
         }
         let mut drafts = match &mut self.drafter {
             Some(drafter)
-                if gap.len == 1 && chooses == Chooses::Token && !sequence.is_constrained() =>
+                if gap.len == 1 && purpose == Purpose::Token && !sequence.is_constrained() =>
             {
                 // The token after the last guess must still be wanted.
                 let room = sequence.room(self.max_model_len) - 1;
@@ -128,7 +123,7 @@ impl Scheduler {
             }
         }
         *budget -= len + drafts.len();
-        sequence.plan(len, chooses);
+        sequence.plan(len, purpose);
         if !std::mem::replace(is_in_slot, true) {
             plan.admitted.push(id);
         }
@@ -138,7 +133,7 @@ impl Scheduler {
             start,
             len,
             drafts,
-            chooses,
+            purpose,
         });
         true
     }
@@ -223,7 +218,7 @@ impl Scheduler {
             .leader()
             .and_then(|leader| self.running.get(&leader));
         match (self.config.prefix_caching, leader) {
-            (Caching::On, _) => self.pool.find(sequence.tokens(), sequence.scope()),
+            (Caching::On, _) => self.pool.find(sequence.findable(), sequence.scope()),
             (Caching::Off, None) => Prefix::default(),
             (Caching::Off, Some(leader)) => {
                 let num_blocks = self.shared_len(sequence) / self.pool.block_len();

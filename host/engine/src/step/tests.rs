@@ -1,5 +1,7 @@
 mod bench;
+mod embeddings;
 mod failures;
 mod schedules;
+mod scores;
 mod sharing;
 mod turns;

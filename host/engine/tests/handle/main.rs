@@ -1,6 +1,7 @@
 //! The engine through its handle, on its own thread.
 
 mod answers;
+mod embeddings;
 mod ending;
 mod forms;
 mod leaving;

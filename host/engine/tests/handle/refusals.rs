@@ -93,6 +93,12 @@ fn each_number_that_sampling_cannot_work_with_is_refused_by_its_name() {
     let mut request = request(&[1], 1);
     request.sampling.logprobs = Some(21);
     assert_eq!(blamed(refusal(&handle, request)), ("logprobs", "21".into()));
+    let curious = Request {
+        prompt_logprobs: Some(21),
+        ..self::request(&[1], 1)
+    };
+    let blamed = blamed(refusal(&handle, curious));
+    assert_eq!(blamed, ("prompt_logprobs", "21".into()));
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(crate) const LIMITS: RunnerLimits = RunnerLimits {
     block_len: 4,
     num_blocks: 32,
     vocab_len: 50,
+    hidden_len: 3,
     max_model_len: 64,
 };
 

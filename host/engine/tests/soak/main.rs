@@ -34,6 +34,7 @@ const LIMITS: RunnerLimits = RunnerLimits {
     // Eight sequences of 20 to 60 tokens want more than these 128 tokens at times: some are put back.
     num_blocks: 32,
     vocab_len: visit::VOCAB_LEN,
+    hidden_len: visit::HIDDEN_LEN,
     max_model_len: 64,
 };
 

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use engine::{
-    CacheScope, EngineHandle, Event, Generation, GenerationFailed, Request, SamplingParams,
-    SubmitError, TokenId,
+    CacheScope, ChosenToken, EmbeddingRequest, EngineHandle, Event, Generation, GenerationFailed,
+    Pooling, Request, SamplingParams, SubmitError, TokenId,
     fake::{FakeRunner, Residue},
 };
 use tokio::task::yield_now;
 
 pub(crate) const VOCAB_LEN: usize = 97;
+pub(crate) const HIDDEN_LEN: usize = 4;
 
 /// Numbers that look random (Knuth's MMIX generator) and are the same in every run.
 pub(crate) struct Chance(u64);
@@ -60,6 +61,9 @@ pub(crate) struct Visit {
     is_overdue: bool,
     salt: Option<String>,
     form: Option<Residue>,
+    prompt_logprobs: Option<usize>,
+    /// The prompt is to become a vector and not to be continued.
+    embeds: Option<Pooling>,
     num_samples: usize,
     leaves: Leaves,
 }
@@ -95,6 +99,12 @@ impl Visit {
                 len: 1 + chance.below(10) as usize,
                 vocab_len: VOCAB_LEN,
             }),
+            prompt_logprobs: chance.once_in(6).then(|| chance.below(4) as usize),
+            embeds: match chance.below(12) {
+                0 => Some(Pooling::Last),
+                1 => Some(Pooling::Mean),
+                _ => None,
+            },
             num_samples: 1 + chance.below(3) as usize,
             leaves: match chance.below(12) {
                 0 => Leaves::AtOnce,
@@ -112,6 +122,10 @@ impl Visit {
             overdue: self.is_overdue,
             left: self.leaves != Leaves::Never,
         };
+        if let Some(pooling) = self.embeds {
+            self.embed(pooling, handle, &mut outcome).await;
+            return outcome;
+        }
         let samples = loop {
             match handle.submit(self.request(), self.num_samples) {
                 Ok(samples) => break samples,
@@ -128,6 +142,49 @@ impl Visit {
             self.check(sample, &events);
         }
         outcome
+    }
+
+    /// Asks for the prompt's vector, waits for it, unless the client leaves, and checks it.
+    async fn embed(&self, pooling: Pooling, handle: &EngineHandle, outcome: &mut Outcome) {
+        let request = || EmbeddingRequest {
+            tokens: self.prompt.clone(),
+            pooling,
+            priority: self.priority,
+            deadline: self.is_overdue.then(Instant::now),
+            scope: self.scope(),
+        };
+        let embedding = loop {
+            match handle.embed(request()) {
+                Ok(embedding) => break embedding,
+                Err(SubmitError::Overloaded { .. }) => outcome.num_refusals += 1,
+                Err(other) => panic!("the request is sound, but {other}"),
+            }
+            yield_now().await;
+        };
+        match self.leaves {
+            Leaves::AtOnce => {}
+            Leaves::After(_) | Leaves::Waiting(_) => {
+                tokio::select! {
+                    biased;
+                    _ = embedding => {}
+                    () = yield_now() => {}
+                }
+            }
+            Leaves::Never if self.is_overdue => {
+                assert_eq!(embedding.await, Err(GenerationFailed::DeadlineExceeded));
+            }
+            Leaves::Never => {
+                let vector = FakeRunner::expected_embedding(&self.prompt, pooling, HIDDEN_LEN);
+                assert_eq!(embedding.await, Ok(vector));
+            }
+        }
+    }
+
+    fn scope(&self) -> CacheScope {
+        CacheScope {
+            adapter: None,
+            salt: self.salt.clone(),
+        }
     }
 
     /// Reads until the sample or the client's patience is at its end.
@@ -160,12 +217,9 @@ impl Visit {
             max_tokens: self.max_tokens,
             priority: self.priority,
             deadline: self.is_overdue.then(Instant::now),
-            scope: CacheScope {
-                adapter: None,
-                salt: self.salt.clone(),
-            },
+            scope: self.scope(),
             constraint: self.form.clone().map(|form| Box::new(form) as _),
-            prompt_logprobs: None,
+            prompt_logprobs: self.prompt_logprobs,
         }
     }
 
@@ -191,10 +245,18 @@ impl Visit {
             return;
         }
         let (expected, end) = self.expected(sample);
+        let scores: Vec<_> = events.iter().flat_map(scores_in).cloned().collect();
+        let expected_scores = match self.prompt_logprobs {
+            Some(num_top) if sample == 0 => {
+                FakeRunner::expected_scores(&self.prompt, num_top, VOCAB_LEN)
+            }
+            _ => Vec::new(),
+        };
         if has_ended {
             assert_eq!((&tokens, events.last()), (&expected, Some(&end)));
+            assert_eq!(scores, expected_scores);
         }
-        assert!(expected.starts_with(&tokens));
+        assert!(expected.starts_with(&tokens) && expected_scores.starts_with(&scores));
     }
 
     /// The text of a sample and its end, made without an engine.
@@ -205,6 +267,14 @@ impl Visit {
         };
         let form = self.form.as_ref();
         FakeRunner::answer(&self.prompt, self.max_tokens, VOCAB_LEN, &sampling, form)
+    }
+}
+
+/// What an event says of the prompt.
+fn scores_in(event: &Event) -> &[ChosenToken] {
+    match event {
+        Event::Prompt(scores) => scores,
+        _ => &[],
     }
 }
 

@@ -157,6 +157,49 @@ pub fn rms_norm(
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+struct SumRowsArgs {
+    x: u64,
+    starts: u64,
+    lens: u64,
+    out: u64,
+    hidden: i32,
+}
+
+/// `out[s]` = the sum of rows `starts[s]..starts[s] + lens[s]` of `x` `[rows][hidden]`, which must be there.
+#[allow(unsafe_code, reason = "launches a kernel")]
+pub fn sum_rows(
+    device: &Device,
+    x: View<'_, bf16>,
+    starts: View<'_, i32>,
+    lens: View<'_, i32>,
+    hidden: usize,
+    out: View<'_, f32>,
+) -> Result<(), CudaError> {
+    let num_sums = starts.len();
+    assert!(
+        num_sums > 0 && lens.len() == num_sums && out.len() >= num_sums * hidden,
+        "shapes of a sum of rows"
+    );
+    let args = SumRowsArgs {
+        x: x.ptr(),
+        starts: starts.ptr(),
+        lens: lens.ptr(),
+        out: out.ptr(),
+        hidden: hidden as i32,
+    };
+    let columns = (hidden as u32).div_ceil(THREADS);
+    // SAFETY: the layout is `SumRowsArgs` of elementwise.cu; the lengths were checked, and the rows are the caller's own.
+    unsafe {
+        device.launch(
+            &device.kernel("elementwise", "sum_rows")?,
+            overlapping([columns, num_sums as u32, 1]),
+            &args,
+        )
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
 struct SiluMulArgs {
     gate_up: u64,
     out: u64,

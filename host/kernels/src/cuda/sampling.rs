@@ -43,7 +43,8 @@ pub struct SampleRow {
     pub logits_row: u32,
     /// [`PENALTIES`](Self::PENALTIES) and the others, or-ed.
     pub flags: u32,
-    /// The token that was guessed to come here, or -1. Rows that continue this one choose only if it does.
+    /// The token that was guessed to come here, or -1. Rows that continue this one choose only if it does. With
+    /// [`SCORES`](Self::SCORES): the token that did come.
     pub draft: i32,
     /// 0 is greedy.
     pub temperature: f32,
@@ -92,6 +93,9 @@ impl SampleRow {
     pub const BAN_STOPS: u32 = 8;
     /// The row chooses only if the slot's row before it chose its draft.
     pub const CONTINUES: u32 = 16;
+    /// The row chooses nothing: its `draft` is given, "chosen" too, and only how likely it was is wanted. Nothing of the slot changes, so
+    /// any number of such rows may have the same.
+    pub const SCORES: u32 = 32;
 
     /// A row without a sequence, which fills a launch up.
     pub fn padding() -> Self {
@@ -146,7 +150,7 @@ unsafe impl Plain for RowLogprobs {}
 pub struct SampleInputs<'a> {
     /// Rows of the vocabulary's length.
     pub logits: View<'a, f32>,
-    /// One row for each token to choose. Two rows of one launch may not have the same slot.
+    /// One row for each token to choose. Two rows of one launch may not have the same slot, unless they only score.
     pub rows: View<'a, SampleRow>,
     /// Side arrays that the rows' ranges are of. What a range has beyond the end is left out.
     pub bias_tokens: View<'a, u32>,

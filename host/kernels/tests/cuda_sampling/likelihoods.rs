@@ -2,7 +2,7 @@
 
 use kernels::cuda::{
     CudaError,
-    sampling::{MAX_LOGPROBS, SampleRow},
+    sampling::{MAX_LOGPROBS, NOTHING_LEFT, SampleRow},
 };
 
 use crate::{
@@ -147,5 +147,67 @@ fn logprobs_are_those_of_the_raw_logits() -> Result<(), CudaError> {
         }
     }
     assert_eq!(MAX_LOGPROBS, 20);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn tokens_that_are_given_are_only_scored_and_change_nothing_of_their_slot() -> Result<(), CudaError>
+{
+    let mut random = Random(8);
+    for vocab_len in VOCAB_LENS {
+        let len = 40;
+        let bench = Bench::new(vocab_len, len)?;
+        let mut logits: Vec<_> = (0..len).map(|_| random.logits(vocab_len)).collect();
+        logits[1] = vec![f32::NAN; vocab_len];
+        // A choice, so that the slot has something to lose.
+        let choice = bench.choose(&logits[..1], &[Request::new(SampleRow::greedy(0, 0))])?;
+        let before = bench.device.read(bench.sampler.last_token())?;
+        assert_eq!(before[0], choice[0].token);
+        let requests: Vec<_> = (0..len)
+            .map(|index| {
+                let token = match index {
+                    2 => vocab_len,
+                    _ => (index * 7919 + 3) % vocab_len,
+                };
+                Request::new(SampleRow {
+                    flags: SampleRow::SCORES,
+                    draft: token as i32,
+                    num_logprobs: [0, 1, 5, 20][index % 4],
+                    // All of them of one slot.
+                    ..SampleRow::greedy(0, index as u32)
+                })
+            })
+            .collect();
+        let got = bench.choose(&logits, &requests)?;
+        for (index, ((choice, logits), request)) in
+            got.iter().zip(&logits).zip(&requests).enumerate()
+        {
+            if index == 1 || index == 2 {
+                assert_eq!(choice.token, NOTHING_LEFT);
+                continue;
+            }
+            assert_eq!(choice.token, request.row.draft);
+            let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let numbers = logits.iter().filter(|logit| !logit.is_nan());
+            let sum: f64 = numbers.map(|logit| f64::from(logit - highest).exp()).sum();
+            let logit = logits[request.row.draft as usize];
+            let want = f64::from(logit - highest) - sum.ln();
+            let want = if want.is_nan() {
+                -9999.0
+            } else {
+                want.max(-9999.0)
+            };
+            let got = f64::from(choice.logprobs.chosen);
+            assert!((got - want).abs() <= 1e-4, "{got}, not {want}");
+            let num_top = request.row.num_logprobs as usize;
+            assert!(
+                choice.logprobs.top_ids[num_top..]
+                    .iter()
+                    .all(|id| *id == -1)
+            );
+        }
+        assert_eq!(bench.device.read(bench.sampler.last_token())?, before);
+    }
     Ok(())
 }

@@ -10,6 +10,7 @@ use kernels::cuda::{
     decode_attention::{DecodeAttention, DecodeBatch},
     elementwise::{
         NormInput, TokenPlaces, TokenSource, embed, qk_norm_rope, rms_norm, rope_table, silu_mul,
+        sum_rows,
     },
     gemm::{self, Epilogue, RowScale, SkinnyGemm},
     prefill_attention::{Sequences, prefill_attention},
@@ -233,6 +234,32 @@ impl Forward {
         rows: View<'_, i32>,
     ) -> Result<(), CudaError> {
         self.head(device, Some(rows), rows.len())
+    }
+
+    /// Adds up hidden states of the last extension after the last norm. `rows` are the tokens, sum after sum, and `starts` and `lens`
+    /// say which of `rows` each sum is of: `[sums][hidden]`.
+    pub(super) fn extend_sums(
+        &self,
+        device: &Device,
+        rows: View<'_, i32>,
+        starts: View<'_, i32>,
+        lens: View<'_, i32>,
+    ) -> Result<View<'_, f32>, CudaError> {
+        let (config, m) = (&self.weights.config, rows.len());
+        let final_norm = self.weights.vector(self.weights.layout.final_norm);
+        let (x, residual) = (self.scratch.rows(m).x, self.scratch.residual());
+        rms_norm(
+            device,
+            residual,
+            Some(rows),
+            m,
+            final_norm,
+            config.rms_eps,
+            x,
+        )?;
+        let sums = self.scratch.pooled(starts.len());
+        sum_rows(device, x, starts, lens, config.hidden_len, sums)?;
+        Ok(sums)
     }
 
     /// The tokens' rows of the embedding into the residual stream.

@@ -229,6 +229,7 @@ fn limits(
         block_len: PAGE_LEN,
         num_blocks: memory.num_blocks,
         vocab_len: config.vocab_len,
+        hidden_len: config.hidden_len,
         max_model_len: max_model_len.min(possible_len),
     })
 }

@@ -3,6 +3,8 @@
 mod choices;
 mod decode;
 mod extend;
+mod hidden;
+mod scores;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -23,6 +25,8 @@ use super::{
     tune::{Tuned, tune},
 };
 use choices::{Choice, Results, Stage};
+use hidden::Hidden;
+use scores::Scores;
 
 /// Runs a dense decoder on the GPU.
 pub struct CudaRunner {
@@ -59,6 +63,10 @@ enum Awaited {
     Now(RowOutcome),
     /// Choices on the device.
     Choices(Choice),
+    /// How likely its followers were.
+    Scores(Scores),
+    /// A sum of hidden states.
+    Hidden(Hidden),
 }
 
 /// A row that can be computed.
@@ -115,7 +123,11 @@ impl CudaRunner {
             slots: Slots::default(),
             decode_inputs: Inputs::new(&device)?,
             extend_inputs: Inputs::new(&device)?,
-            results: Results::new(&device, max_num_seqs + max_num_tokens)?,
+            results: Results::new(
+                &device,
+                max_num_seqs + max_num_tokens,
+                max_num_seqs * limits.hidden_len,
+            )?,
             words: Words::default(),
             pending: VecDeque::new(),
             fault: None,
@@ -215,8 +227,15 @@ impl CudaRunner {
             return Err("the token before it could not be chosen".to_owned());
         }
         let tokens = slot.tokens(row)?;
+        let followers = match row.want {
+            Want::Scores { .. } => slot.followers(row)?,
+            _ => &[],
+        };
+        let all = followers.iter().map(|id| Token::Known(*id));
         match tokens
             .iter()
+            .copied()
+            .chain(all)
             .find(|token| matches!(token, Token::Known(id) if !self.forward.weights.has(*id)))
         {
             Some(token) => Err(format!(
@@ -236,6 +255,8 @@ impl CudaRunner {
         let outcome = |row| match row {
             Awaited::Now(outcome) => outcome,
             Awaited::Choices(choice) => choice.outcome(&results, &mut self.slots),
+            Awaited::Scores(scores) => scores.outcome(&results),
+            Awaited::Hidden(hidden) => hidden.outcome(&results),
         };
         let outcomes = rows.into_iter().map(outcome).collect();
         self.results.give_back(results);

@@ -68,6 +68,7 @@ pub(super) struct Scratch {
     gate_up: Buffer<bf16>,
     gated: Buffer<bf16>,
     logits: Buffer<f32>,
+    pooled: Buffer<f32>,
 }
 
 /// Some of their rows.
@@ -108,6 +109,7 @@ impl Scratch {
             gate_up: activations(2 * widths.ffn)?,
             gated: activations(widths.ffn)?,
             logits: device.zeros("logits", capacity.logit_rows() * widths.vocab)?,
+            pooled: device.zeros("sums of hidden states", capacity.num_rows * widths.hidden)?,
         })
     }
 
@@ -116,7 +118,9 @@ impl Scratch {
         let (widths, rows) = (Widths::of(config), capacity.activation_rows());
         let halves = rows * (widths.hidden + widths.qkv + widths.attended + 3 * widths.ffn);
         let sums = gemm::MAX_ROWS * widths.hidden / gemm::COLUMNS_PER_SUM;
-        let floats = rows * widths.hidden + sums + capacity.logit_rows() * widths.vocab;
+        let floats = (rows + capacity.num_rows) * widths.hidden
+            + sums
+            + capacity.logit_rows() * widths.vocab;
         (2 * halves + 4 * floats) as u64
     }
 
@@ -149,6 +153,11 @@ impl Scratch {
         self.sums
             .view()
             .slice(0, rows * self.widths.hidden / gemm::COLUMNS_PER_SUM)
+    }
+
+    /// `[rows][hidden]`: sums of hidden states.
+    pub(super) fn pooled(&self, rows: usize) -> View<'_, f32> {
+        self.pooled.view().slice(0, rows * self.widths.hidden)
     }
 
     /// `[rows][vocab]`

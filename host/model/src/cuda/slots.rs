@@ -106,8 +106,22 @@ impl Slot {
             .collect()
     }
 
+    /// The tokens that follow those of a row, whose scores are wanted.
+    pub(super) fn followers(&self, row: &StepRow<'_>) -> Result<&[TokenId], String> {
+        let positions = row.start + 1..row.start + 1 + row.len;
+        self.tokens.get(positions.clone()).ok_or_else(|| {
+            format!(
+                "slot {} knows {} tokens, not positions {} to {}",
+                row.slot.0,
+                self.tokens.len(),
+                positions.start,
+                positions.end
+            )
+        })
+    }
+
     fn launched(&mut self, want: Want<'_>) {
-        self.num_pending += usize::from(!matches!(want, Want::Nothing));
+        self.num_pending += usize::from(want.is_token());
     }
 
     /// The row's choice has been read: these tokens, none if it was put off.

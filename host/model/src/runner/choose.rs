@@ -11,7 +11,7 @@ use kernels::Team;
 /// The tokens of a row, drafts among them, after which one is to be chosen.
 pub(super) fn wanted_of(row: &StepRow<'_>) -> Range<usize> {
     match row.want {
-        Want::Nothing => 0..0,
+        Want::Nothing | Want::Scores { .. } | Want::Hidden(_) => 0..0,
         Want::Token | Want::TokenAmong(_) => row.len - 1..row.len + row.drafts.len(),
     }
 }

@@ -1,6 +1,6 @@
 //! Requests that can be made again, and what came of them, to the bit.
 
-use engine::{Event, Request, SamplingParams, TokenId, fake::Residue};
+use engine::{ChosenToken, Event, Request, SamplingParams, TokenId, fake::Residue};
 
 /// A request to make as often as need be.
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ pub(crate) struct Ask {
     pub(crate) sampling: SamplingParams,
     pub(crate) max_tokens: usize,
     pub(crate) form: Option<Residue>,
+    pub(crate) prompt_logprobs: Option<usize>,
 }
 
 impl Ask {
@@ -20,6 +21,7 @@ impl Ask {
             sampling: self.sampling.clone(),
             max_tokens: self.max_tokens,
             constraint: self.form.clone().map(|form| Box::new(form) as _),
+            prompt_logprobs: self.prompt_logprobs,
             ..Request::default()
         }
     }
@@ -36,6 +38,8 @@ pub(crate) struct Answer {
 /// The part of an answer that must not depend on anything but the request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Said {
+    /// The tokens of the prompt after the first, where they were asked for.
+    pub(crate) prompt: Vec<(TokenId, LogprobBits)>,
     pub(crate) tokens: Vec<TokenId>,
     /// For each token its log probability and those of the likeliest, where they were asked for.
     pub(crate) logprobs: Vec<Option<LogprobBits>>,
@@ -55,25 +59,37 @@ impl Answer {
         };
         let end = events.next_back().expect("a sequence has an end");
         assert!(matches!(end, Event::Finished { .. }), "{end:?}");
-        let (mut tokens, mut logprobs) = (Vec::new(), Vec::new());
+        let (mut prompt, mut tokens, mut logprobs) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
-            let Event::Token(token) = event else {
-                panic!("{event:?} in the midst of a sequence");
-            };
-            tokens.push(token.id);
-            let bits = |(token, logprob): &(TokenId, f32)| (*token, logprob.to_bits());
-            logprobs.push(token.logprobs.map(|logprobs| {
-                let top = logprobs.top.iter().map(bits).collect();
-                (logprobs.chosen.to_bits(), top)
-            }));
+            match event {
+                Event::Prompt(part) if tokens.is_empty() => {
+                    prompt.extend(part.iter().map(|token| {
+                        let bits = logprob_bits(token).expect("a prompt is reported with them");
+                        (token.id, bits)
+                    }))
+                }
+                Event::Token(token) => {
+                    tokens.push(token.id);
+                    logprobs.push(logprob_bits(&token));
+                }
+                other => panic!("{other:?} in the midst of a sequence"),
+            }
         }
         Self {
             cached_len,
             said: Said {
+                prompt,
                 tokens,
                 logprobs,
                 end,
             },
         }
     }
+}
+
+fn logprob_bits(token: &ChosenToken) -> Option<LogprobBits> {
+    let logprobs = token.logprobs.as_ref()?;
+    let bits = |(token, logprob): &(TokenId, f32)| (*token, logprob.to_bits());
+    let top = logprobs.top.iter().map(bits).collect();
+    Some((logprobs.chosen.to_bits(), top))
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use engine::{
-    ComputeThread, EngineHandle, Generation, Request, runner::StepError, stats::StatsSnapshot,
+    ComputeThread, Embedding, EmbeddingRequest, EngineHandle, Generation, Pooling, Request,
+    TokenId, runner::StepError, stats::StatsSnapshot,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -67,6 +68,20 @@ impl Bench {
 
     pub(crate) fn samples(&self, ask: &Ask, num_samples: usize) -> Vec<Generation> {
         self.handle.submit(ask.request(), num_samples).unwrap()
+    }
+
+    pub(crate) fn embed(&self, tokens: &[TokenId], pooling: Pooling) -> Embedding {
+        let request = EmbeddingRequest {
+            tokens: tokens.to_vec(),
+            pooling,
+            ..EmbeddingRequest::default()
+        };
+        self.handle.embed(request).unwrap()
+    }
+
+    /// Waits for a vector.
+    pub(crate) fn vector(&self, embedding: Embedding) -> Vec<f32> {
+        self.runtime.block_on(embedding).unwrap()
     }
 
     /// Waits until the engine is at its gate.

@@ -28,6 +28,16 @@ impl Home {
         }
     }
 
+    /// Waits until the last borrower has given the runner back, then uses it without an engine.
+    pub(crate) fn with<T>(&self, use_it: impl FnOnce(&mut CpuRunner) -> T) -> T {
+        let gate = Gate {
+            before_step: usize::MAX,
+            reached: channel().0,
+            opens: channel().1,
+        };
+        use_it(self.lend(1, gate).runner())
+    }
+
     /// Waits until the last borrower has given the runner back, then lends it, with only `num_blocks` of its blocks.
     pub(crate) fn lend(&self, num_blocks: usize, gate: Gate) -> Lent {
         let inside = self.inside.lock().expect("nobody panics while waiting");

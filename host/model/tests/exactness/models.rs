@@ -109,6 +109,7 @@ impl Model {
             },
             max_tokens: self.answer_len,
             form: None,
+            prompt_logprobs: None,
         }
     }
 

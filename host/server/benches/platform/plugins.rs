@@ -136,7 +136,7 @@ async fn whole_request(plugins: &PluginSet, template: &str) -> Duration {
     let start = Instant::now();
     let mut job = parsed(plugins).await;
     let shaped = plugins.shapers[0].shape(request(&job), &caller()).await;
-    job.request = shaped.expect("it runs").expect("nothing is refused");
+    job.task = Task::Generate(shaped.expect("it runs").expect("nothing is refused"));
     let mut instance = plugins.template.start("r").await.expect("it starts");
     let prompt = render(&mut instance, template, conversation(&job)).await;
     let parser = instance.parser(conversation(&job), &prompt).await;

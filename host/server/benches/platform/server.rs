@@ -60,6 +60,7 @@ impl Server {
             block_len: 16,
             num_blocks: 1024,
             vocab_len: tokenizer.vocab_len(),
+            hidden_len: 8,
             max_model_len: 512,
         });
         let (engine, _thread) = EngineHandle::start(runner, EngineConfig::default());

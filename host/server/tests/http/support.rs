@@ -97,6 +97,7 @@ fn limits(tokenizer: &Tokenizer, max_model_len: usize) -> RunnerLimits {
         block_len: 16,
         num_blocks: max_model_len / 8,
         vocab_len: tokenizer.vocab_len(),
+        hidden_len: 8,
         max_model_len,
     }
 }

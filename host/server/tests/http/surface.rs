@@ -156,3 +156,57 @@ async fn parameters_that_no_grammar_can_hold_to_are_refused_as_tools() {
     assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
     assert_eq!(body["error"]["param"], "tools");
 }
+
+/// The vector of a text.
+fn vector(answer: &Value, index: usize) -> Vec<f64> {
+    let numbers = answer["data"][index]["embedding"].as_array().unwrap();
+    numbers.iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn texts_become_vectors_of_length_1_each_by_itself() {
+    let server = Server::start(Setup::default()).await;
+    let embed = async |input: Value, pooling: &str| {
+        let request = json!({"model": "demo", "input": input, "pooling": pooling});
+        answered(&server, "/v1/embeddings", &request).await
+    };
+    for pooling in ["last", "mean"] {
+        let texts: Vec<String> = (0..100).map(|number| format!("text {number}")).collect();
+        let together = embed(json!(texts), pooling).await;
+        assert_eq!(together["data"].as_array().unwrap().len(), 100);
+        for index in [0, 41, 99] {
+            let alone = embed(json!(texts[index]), pooling).await;
+            let vector_alone = vector(&alone, 0);
+            assert_eq!(vector(&together, index), vector_alone);
+            let square: f64 = vector_alone.iter().map(|x| x * x).sum();
+            assert!((square - 1.0).abs() < 1e-5, "{square}");
+        }
+        assert_ne!(vector(&together, 0), vector(&together, 1));
+    }
+}
+
+#[tokio::test]
+async fn an_echoed_prompt_tells_how_likely_its_tokens_were() {
+    let server = Server::start(Setup::default()).await;
+    let prompt = json!({
+        "model": "demo", "prompt": "once upon a time", "echo": true, "logprobs": 2, "max_tokens": 3, "temperature": 0, "n": 2,
+    });
+    let answer = answered(&server, "/v1/completions", &prompt).await;
+    let prompt_len = answer["usage"]["prompt_tokens"].as_u64().unwrap() as usize;
+    for choice in answer["choices"].as_array().unwrap() {
+        let logprobs = &choice["logprobs"];
+        let tokens = logprobs["tokens"].as_array().unwrap();
+        let text: String = tokens.iter().map(|token| token.as_str().unwrap()).collect();
+        assert!(text.starts_with("once upon a time"), "{text}");
+        let likely = logprobs["token_logprobs"].as_array().unwrap();
+        assert!(likely[0].is_null());
+        assert!(
+            likely[1..prompt_len + 1]
+                .iter()
+                .all(|x| x.as_f64().unwrap() <= 0.0)
+        );
+        // Two alternatives, and the token itself unless it is one of them.
+        let named = logprobs["top_logprobs"][1].as_object().unwrap().len();
+        assert!((2..=3).contains(&named), "{named}");
+    }
+}

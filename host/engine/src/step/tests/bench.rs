@@ -2,16 +2,21 @@
 
 use std::{
     collections::VecDeque,
-    task::{Context, Waker},
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use crate::{
+    Embedding,
     draft::Drafter,
     fake::{FakeRunner, Residue},
     handle::{EngineHandle, Generation},
-    request::{EngineConfig, Event, FinishReason, Overlap, Request},
+    request::{
+        EmbeddingRequest, EngineConfig, Event, FinishReason, GenerationFailed, Overlap, Request,
+    },
     runner::{RunnerLimits, StepError, TokenId},
+    sampling::ChosenToken,
     step::Engine,
 };
 
@@ -19,6 +24,7 @@ use crate::{
 const FAR_TOO_LONG: Duration = Duration::from_secs(10);
 
 pub(super) const VOCAB_LEN: usize = 97;
+pub(super) const HIDDEN_LEN: usize = 3;
 
 pub(super) struct Bench {
     handle: EngineHandle,
@@ -65,6 +71,7 @@ pub(super) fn limits(num_blocks: usize, block_len: usize) -> RunnerLimits {
         block_len,
         num_blocks,
         vocab_len: VOCAB_LEN,
+        hidden_len: HIDDEN_LEN,
         max_model_len: num_blocks * block_len,
     }
 }
@@ -110,6 +117,10 @@ impl Bench {
         samples.map(Events::new).collect()
     }
 
+    pub(super) fn embed(&mut self, request: EmbeddingRequest) -> Embedding {
+        self.handle.embed(request).expect("there is room for it")
+    }
+
     /// One turn of the engine's loop; waits for a constraint where nothing else is to do.
     pub(super) fn step(&mut self) -> Result<(), StepError> {
         self.engine.take_messages();
@@ -149,18 +160,48 @@ impl Bench {
     }
 }
 
-/// The tokens that came, and the other events but the start.
+/// The tokens that came, and the other events but the start, of a request that does not ask about its prompt.
 pub(super) fn read(events: &mut Events) -> (Vec<TokenId>, Vec<Event>) {
-    let mut tokens = Vec::new();
-    let mut others = Vec::new();
+    let Said {
+        scores,
+        tokens,
+        others,
+    } = read_with_scores(events);
+    assert_eq!(scores, [], "nobody asked");
+    (tokens, others)
+}
+
+/// What came, but for the start.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Said {
+    /// Of the prompt.
+    pub(super) scores: Vec<ChosenToken>,
+    pub(super) tokens: Vec<TokenId>,
+    pub(super) others: Vec<Event>,
+}
+
+pub(super) fn read_with_scores(events: &mut Events) -> Said {
+    let mut said = Said::default();
     while let Some(event) = events.try_next() {
         match event {
-            Event::Token(token) => tokens.push(token.id),
-            Event::Started { .. } => assert!(tokens.is_empty(), "the start comes first"),
-            other => others.push(other),
+            Event::Token(token) => said.tokens.push(token.id),
+            Event::Started { .. } => assert_eq!(said, Said::default(), "the start comes first"),
+            Event::Prompt(scores) => {
+                assert!(!scores.is_empty() && said.tokens.is_empty() && said.others.is_empty());
+                said.scores.extend(scores);
+            }
+            other => said.others.push(other),
         }
     }
-    (tokens, others)
+    said
+}
+
+/// The vector or why there is none, if either has come.
+pub(super) fn try_vector(embedding: &mut Embedding) -> Option<Result<Vec<f32>, GenerationFailed>> {
+    match Pin::new(embedding).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
 }
 
 /// Every token leaves the remainder 1 when divided by `divisor`; complete after `len` tokens.

@@ -2,14 +2,20 @@
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::bench::{Bench, Events, VOCAB_LEN, limits, read, residue};
+use super::bench::{
+    Bench, Events, HIDDEN_LEN, Said, VOCAB_LEN, limits, read_with_scores, residue, try_vector,
+};
 use crate::{
+    Embedding,
     block::{CacheScope, Caching},
     draft::Drafter,
     fake::FakeRunner,
-    request::{EngineConfig, Event, GenerationFailed, Overlap, Request, Scheduling},
+    request::{
+        EmbeddingRequest, EngineConfig, Event, GenerationFailed, Overlap, Pooling, Request,
+        Scheduling,
+    },
     runner::{StepError, TokenId},
-    sampling::SamplingParams,
+    sampling::{ChosenToken, SamplingParams},
 };
 
 /// A request, when it comes, and when its client leaves.
@@ -20,6 +26,7 @@ struct Visit {
     sampling: SamplingParams,
     /// Divisor and length of a [`residue`].
     constraint: Option<(u32, usize)>,
+    prompt_logprobs: Option<usize>,
     num_samples: usize,
     priority: i32,
     salt: Option<bool>,
@@ -33,6 +40,7 @@ fn visit() -> impl Strategy<Value = Visit> {
         1..30usize,
         sampling(),
         option::weighted(0.2, (2..9u32, 1..12usize)),
+        option::weighted(0.25, 0..4usize),
     );
     let who = (1..4usize, -2..3i32, option::weighted(0.2, any::<bool>()));
     let when = (0..20usize, option::weighted(0.3, 0..25usize));
@@ -44,6 +52,7 @@ fn visit() -> impl Strategy<Value = Visit> {
             max_tokens: asked.0,
             sampling: asked.1,
             constraint: asked.2,
+            prompt_logprobs: asked.3,
             num_samples: who.0,
             priority: who.1,
             salt: who.2,
@@ -107,7 +116,17 @@ impl Visit {
             constraint: self
                 .constraint
                 .map(|(divisor, len)| Box::new(residue(divisor, len)) as _),
-            prompt_logprobs: None,
+            prompt_logprobs: self.prompt_logprobs,
+        }
+    }
+
+    /// What is reported of the prompt with a sample.
+    fn expected_scores(&self, sample: usize) -> Vec<ChosenToken> {
+        match self.prompt_logprobs {
+            Some(num_top) if sample == 0 => {
+                FakeRunner::expected_scores(&self.prompt, num_top, VOCAB_LEN)
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -166,6 +185,53 @@ struct Client {
     events: Events,
 }
 
+/// A text to be made a vector of, when it comes, and when its client leaves.
+#[derive(Clone, Debug)]
+struct Text {
+    request: EmbeddingRequest,
+    arrival: usize,
+    leaves_after: Option<usize>,
+}
+
+fn text() -> impl Strategy<Value = Text> {
+    let tokens = (0..4usize, vec(0..VOCAB_LEN as TokenId, 1..20));
+    let pooling = any::<bool>().prop_map(|last| if last { Pooling::Last } else { Pooling::Mean });
+    let who = (-2..3i32, option::weighted(0.2, any::<bool>()));
+    let when = (0..20usize, option::weighted(0.3, 0..15usize));
+    (tokens, pooling, who, when).prop_map(|(tokens, pooling, who, when)| Text {
+        request: EmbeddingRequest {
+            // Beginning as prompts do.
+            tokens: (0..20)
+                .map(|token| token % 5)
+                .take(tokens.0 * 7)
+                .chain(tokens.1)
+                .collect(),
+            pooling,
+            priority: who.0,
+            deadline: None,
+            scope: CacheScope {
+                adapter: None,
+                salt: who.1.map(|salt| salt.to_string()),
+            },
+        },
+        arrival: when.0,
+        leaves_after: when.1,
+    })
+}
+
+impl Text {
+    fn expected(&self) -> Vec<f32> {
+        let EmbeddingRequest {
+            tokens, pooling, ..
+        } = &self.request;
+        FakeRunner::expected_embedding(tokens, *pooling, HIDDEN_LEN)
+    }
+}
+
+fn by_chance() -> GenerationFailed {
+    GenerationFailed::Step("by chance".into())
+}
+
 proptest! {
     // A schedule that stands still takes seconds to be noticed, each time that it is made smaller.
     #![proptest_config(ProptestConfig {
@@ -177,6 +243,7 @@ proptest! {
     #[test]
     fn every_request_gets_its_own_text_and_ends_once_and_every_block_comes_back(
         visits in vec(visit(), 1..8),
+        texts in vec(text(), 0..4),
         config in config(),
         block_len in 1..9usize,
         extra_blocks in 0..12usize,
@@ -190,6 +257,7 @@ proptest! {
         let by_priority = config.scheduling == Scheduling::Priority;
         let mut bench = Bench::with_drafter(runner, config, drafter);
         let mut clients: Vec<Client> = Vec::new();
+        let mut waiting: Vec<(usize, Embedding)> = Vec::new();
         for step in 0..4_000 {
             for (number, visit) in visits.iter().enumerate() {
                 if visit.arrival == step {
@@ -205,6 +273,18 @@ proptest! {
                     clients.retain(|client| client.visit != number);
                 }
             }
+            for (number, text) in texts.iter().enumerate() {
+                if text.arrival == step {
+                    let mut request = text.request.clone();
+                    if !by_priority {
+                        request.priority = 0;
+                    }
+                    waiting.push((number, bench.embed(request)));
+                }
+                if text.leaves_after.is_some_and(|after| text.arrival + after == step) {
+                    waiting.retain(|(waits, _)| *waits != number);
+                }
+            }
             bench.step().unwrap();
             if step > 50 && bench.is_done() {
                 break;
@@ -213,13 +293,23 @@ proptest! {
         prop_assert!(bench.is_done(), "sequences starve");
         prop_assert_eq!(bench.num_free(), num_blocks);
         for mut client in clients {
-            let (tokens, others) = read(&mut client.events);
+            let Said { scores, tokens, others } = read_with_scores(&mut client.events);
             let (expected, end) = visits[client.visit].expected(client.sample);
-            if others == [Event::Failed(GenerationFailed::Step("by chance".into()))] {
+            let expected_scores = visits[client.visit].expected_scores(client.sample);
+            if others == [Event::Failed(by_chance())] {
                 prop_assert!(expected.starts_with(&tokens));
+                prop_assert!(expected_scores.starts_with(&scores));
             } else {
+                prop_assert_eq!(scores, expected_scores);
                 prop_assert_eq!(tokens, expected, "{:?}", others);
                 prop_assert_eq!(others, vec![end]);
+            }
+        }
+        for (number, mut embedding) in waiting {
+            match try_vector(&mut embedding) {
+                Some(Ok(vector)) => prop_assert_eq!(vector, texts[number].expected()),
+                Some(Err(failure)) => prop_assert_eq!(failure, by_chance()),
+                None => prop_assert!(false, "an embedding has no end"),
             }
         }
         prop_assert_eq!(bench.num_taken(), 0, "a place was not given back");

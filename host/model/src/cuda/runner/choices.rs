@@ -32,17 +32,26 @@ pub(super) struct Stage {
     chosen: Pinned<i32>,
     logprobs: Pinned<RowLogprobs>,
     len: usize,
+    /// Hidden states, one after the other.
+    hidden: Pinned<f32>,
+    hidden_len: usize,
     done: Option<Event>,
 }
 
 impl Results {
-    /// For `capacity` choices a step.
-    pub(super) fn new(device: &Device, capacity: usize) -> Result<Self, CudaError> {
+    /// For `capacity` choices a step, and `hidden_capacity` numbers of hidden states.
+    pub(super) fn new(
+        device: &Device,
+        capacity: usize,
+        hidden_capacity: usize,
+    ) -> Result<Self, CudaError> {
         let stage = || {
             Ok(Stage {
                 chosen: device.pinned(capacity)?,
                 logprobs: device.pinned(capacity)?,
                 len: 0,
+                hidden: device.pinned(hidden_capacity)?,
+                hidden_len: 0,
                 done: None,
             })
         };
@@ -55,7 +64,7 @@ impl Results {
 
     pub(super) fn take(&mut self) -> Stage {
         let mut stage = self.free.pop().expect("at most two steps are under way");
-        stage.len = 0;
+        (stage.len, stage.hidden_len) = (0, 0);
         stage
     }
 
@@ -79,6 +88,33 @@ impl Stage {
         }
         self.len += chosen.len();
         Ok(first)
+    }
+
+    /// Copies hidden states that were launched, and returns where the first number of theirs will be.
+    pub(super) fn receive_hidden(
+        &mut self,
+        device: &Device,
+        hidden: View<'_, f32>,
+    ) -> Result<usize, CudaError> {
+        let first = self.hidden_len;
+        device.receive(hidden, &mut self.hidden, first)?;
+        self.hidden_len += hidden.len();
+        Ok(first)
+    }
+
+    /// A choice that has been read, or one of the sampler's negative constants.
+    pub(super) fn chosen(&self, number: usize) -> i32 {
+        self.chosen.as_slice()[number]
+    }
+
+    /// How likely that was, with the `num_top` likeliest, where it was asked for.
+    pub(super) fn logprobs(&self, number: usize, num_top: usize) -> Box<Logprobs> {
+        logprobs(&self.logprobs.as_slice()[number], num_top)
+    }
+
+    /// Hidden states that have been read.
+    pub(super) fn hidden(&self) -> &[f32] {
+        self.hidden.as_slice()
     }
 
     /// Everything of the step has been launched.
@@ -125,7 +161,7 @@ impl Choice {
         let slot = slots.get_mut(self.slot, self.admission);
         let mut chosen = Vec::new();
         for (index, &number) in self.numbers.iter().enumerate() {
-            match stage.chosen.as_slice()[number] {
+            match stage.chosen(number) {
                 NO_MASK_YET => {
                     slot.into_iter().for_each(|slot| slot.chose([]));
                     return RowOutcome::Undecided;
@@ -134,7 +170,7 @@ impl Choice {
                 id if id >= 0 => {
                     let logprobs = self
                         .num_logprobs
-                        .map(|num_top| logprobs(&stage.logprobs.as_slice()[number], num_top));
+                        .map(|num_top| stage.logprobs(number, num_top));
                     chosen.push(ChosenToken {
                         id: id as TokenId,
                         logprobs,

@@ -1,6 +1,6 @@
 //! The extend batch: prompts and their chunks, and guesses to check. Ragged, launched kernel by kernel.
 
-use engine::runner::{Admission, RowOutcome, SlotId, Want};
+use engine::runner::{Admission, RowOutcome, SlotId};
 use kernels::cuda::{
     CudaError, PAGE_LEN,
     cublas_lt::Rows,
@@ -12,7 +12,7 @@ use super::{
     Awaited, CudaRunner, SoundRow,
     choices::{self, Choice, LateMask, Place, SAMPLE_WORDS, Stage},
     decode::sample_inputs,
-    sampler_rows,
+    hidden, sampler_rows,
 };
 use crate::cuda::{
     forward::{ExtendBatch, NARROW_ROWS},
@@ -110,6 +110,8 @@ impl CudaRunner {
             .map(|wanted| pack_slab(&mut self.words, rows, wanted))
             .collect();
         let late_masks = self.pack_samples(rows, &slabs);
+        let score_slabs = self.pack_scores(rows);
+        let sums = hidden::pack(&mut self.words, rows);
 
         self.send_extend_inputs()?;
         self.forward
@@ -139,15 +141,17 @@ impl CudaRunner {
                 Some(choice.map_or(Awaited::Now(RowOutcome::Computed), Awaited::Choices));
             self.slots.launched(row.slot, row.want);
         }
-        Ok(())
+        self.score(rows, &score_slabs, awaited, results)?;
+        sums.map_or(Ok(()), |sums| self.add_up(rows, &sums, awaited, results))
     }
 
     /// What is to come of a row, if it wants a token.
     fn choice(&self, SoundRow { row, .. }: &SoundRow<'_>) -> Option<Choice> {
         let slot = self.slots.get(row.slot).expect("the row is sound");
         let position = row.start + row.len;
-        let wants = !matches!(row.want, Want::Nothing);
-        wants.then(|| Choice::new(row.slot, slot, position, row.drafts))
+        row.want
+            .is_token()
+            .then(|| Choice::new(row.slot, slot, position, row.drafts))
     }
 
     /// Fills the slabs' rows for the sampler. The masks that have not come are returned.
@@ -299,7 +303,7 @@ fn pack_tokens(words: &mut Words, rows: &[SoundRow<'_>], group_len: usize) -> Pa
 }
 
 /// Which of the batch's tokens is each row's first.
-fn first_tokens(rows: &[SoundRow<'_>]) -> impl Iterator<Item = usize> {
+pub(super) fn first_tokens(rows: &[SoundRow<'_>]) -> impl Iterator<Item = usize> {
     rows.iter().scan(0, |next, row| {
         let first = *next;
         *next += row.tokens.len();
@@ -316,9 +320,8 @@ fn in_rounds(rows: &[SoundRow<'_>]) -> Vec<Wanted> {
         .max()
         .unwrap_or(0);
     let round = |num_before: usize| {
-        let wants = move |row: &SoundRow<'_>| {
-            !matches!(row.row.want, Want::Nothing) && row.row.drafts.len() >= num_before
-        };
+        let wants =
+            move |row: &SoundRow<'_>| row.row.want.is_token() && row.row.drafts.len() >= num_before;
         rows.iter()
             .enumerate()
             .filter(move |(_, row)| wants(row))
