@@ -18,6 +18,17 @@ const NAMELESS: &str = r#"{"name": ""#;
 /// on them, write blanks until they are stopped.
 const WHITESPACE: &str = r"\x20|\n[\x20\t]{0,64}";
 
+/// Keywords beside `properties` that may allow further ones, or forbid them.
+const SPEAKS_OF_OTHERS: [&str; 7] = [
+    "additionalProperties",
+    "unevaluatedProperties",
+    "patternProperties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "$ref",
+];
+
 /// The call's first part, as the prompt ends in it after `<tool_call>` and a newline; none where the model decides.
 pub(crate) fn beginning(conversation: &Conversation) -> Option<String> {
     match &conversation.tool_choice {
@@ -128,7 +139,8 @@ struct Function<'a> {
 }
 
 /// The schema of a tool's arguments as the client wrote it, since properties are written in its order; any object where there is
-/// none. An object in any case: that is what arguments are.
+/// none. An object in any case: that is what arguments are. Where the schema does not say whether there may be others than those
+/// that it names, there may not: small models invent them without end.
 fn parameters(tool: &Tool, index: usize) -> Result<String, ApiError> {
     let unreadable = |error| {
         let message = format!(
@@ -140,12 +152,17 @@ fn parameters(tool: &Tool, index: usize) -> Result<String, ApiError> {
     let definition: Definition = serde_json::from_str(&tool.definition).map_err(unreadable)?;
     let schema = definition.function.parameters.map_or("{}", RawValue::get);
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(schema).map_err(unreadable)?;
-    let kind = match members.contains_key("type") {
-        true => "",
-        false => r#""type":"object","#,
-    };
     let options = serde_json::json!({"whitespace_pattern": WHITESPACE});
-    let comma = if members.is_empty() { "" } else { "," };
-    let own = schema.trim_start_matches('{');
-    Ok(format!(r#"{{{kind}"x-guidance":{options}{comma}{own}"#))
+    let mut begun = format!(r#"{{"x-guidance":{options}"#);
+    if !members.contains_key("type") {
+        begun += r#","type":"object""#;
+    }
+    let has = |keyword: &str| members.contains_key(keyword);
+    if has("properties") && !SPEAKS_OF_OTHERS.into_iter().any(has) {
+        begun += r#","additionalProperties":false"#;
+    }
+    if !members.is_empty() {
+        begun.push(',');
+    }
+    Ok(begun + schema.trim_start_matches('{'))
 }

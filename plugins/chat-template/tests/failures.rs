@@ -254,9 +254,9 @@ fn the_rest_of_a_forced_call_is_held_to_the_tools_parameters_as_their_author_ord
     });
     let options = r#""x-guidance":{"whitespace_pattern":"\\x20|\\n[\\x20\\t]{0,64}"}"#;
     let of_f = format!(
-        r#"arguments_0: %json {{{options},"type":"object","properties":{{"z":{{}},"a":{{}}}}}}"#
+        r#"arguments_0: %json {{{options},"additionalProperties":false,"type":"object","properties":{{"z":{{}},"a":{{}}}}}}"#
     );
-    let of_g = format!(r#"arguments_1: %json {{"type":"object",{options}}}"#);
+    let of_g = format!(r#"arguments_1: %json {{{options},"type":"object"}}"#);
     let call = r#"call: "f\", \"arguments\": " arguments_0 "}\n</tool_call>" | "g\\\"\", \"arguments\": " arguments_1 "}\n</tool_call>""#;
 
     conversation.tool_choice = ToolChoice::Required;

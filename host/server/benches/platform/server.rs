@@ -8,7 +8,7 @@ use std::{
 
 use artifact::{Digest, Disk};
 use deploy::{Quota, Store};
-use engine::{EngineConfig, EngineHandle, RunnerLimits, fake::FakeRunner};
+use engine::{EngineConfig, EngineHandle, ModelRunner, RunnerLimits, fake::FakeRunner};
 use futures_util::FutureExt;
 use reqwest::Method;
 use sandbox::{
@@ -44,9 +44,21 @@ pub(crate) fn runtime() -> Runtime {
 
 impl Server {
     pub(crate) async fn start() -> Self {
+        Self::start_with(EngineConfig::default(), |runner| runner).await
+    }
+
+    /// A server whose engine is set up so, and whose model is what becomes of the stand-in.
+    pub(crate) async fn start_with<R: ModelRunner + 'static>(
+        engine: EngineConfig,
+        model_of: impl FnOnce(FakeRunner) -> R,
+    ) -> Self {
+        let limits = Limits {
+            max_instances: 2 * (engine.max_num_seqs + engine.max_num_queued_reqs) as u32 + 64,
+            ..Limits::default()
+        };
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the folder is ours");
         let pairs = KeyValueStore::open(data.path().join("pairs"), 64 << 20).expect("it is empty");
-        let sandbox = Sandbox::new(Limits::default(), Limits::for_functions(), Some(pairs))
+        let sandbox = Sandbox::new(limits, Limits::for_functions(), Some(pairs))
             .expect("the default limits fit");
         let loader = Loader::new(sandbox, Some(code_cache()));
         let plugins = load_plugins(&loader).await;
@@ -58,12 +70,12 @@ impl Server {
         let tokenizer = Tokenizer::from_file(&tokenizer).expect("the text crate's tokenizer");
         let runner = FakeRunner::new(RunnerLimits {
             block_len: 16,
-            num_blocks: 1024,
+            num_blocks: 4096,
             vocab_len: tokenizer.vocab_len(),
             hidden_len: 8,
             max_model_len: 512,
         });
-        let (engine, _thread) = EngineHandle::start(runner, EngineConfig::default());
+        let (engine, _thread) = EngineHandle::start(model_of(runner), engine);
         let model = Model {
             end_tokens: Vec::new(),
             tokenizer,
