@@ -3,6 +3,7 @@
 //! Newlines next to a mark belong to the mark, as Qwen3's template writes them: `<think>\n…\n</think>\n\n…` and
 //! `…\n<tool_call>\n…\n</tool_call>`. All other text comes out as it went in.
 
+mod arguments;
 mod hold_back;
 mod opening;
 mod tool_call;
@@ -10,14 +11,15 @@ mod tool_call;
 use plugin_sdk::{Conversation, Delta, OutputParser, ToolCallArguments, ToolCallStart, ToolChoice};
 
 use crate::marks::{THINK, THINK_END, TOOL_CALL, TOOL_CALL_END};
+use arguments::{Arguments, Head};
 use hold_back::{Found, begun_len, find};
 use opening::Opening;
 use tool_call::Block;
 
 /// Reads one choice. Whatever pieces the text comes in, the deltas add up to the same.
 ///
-/// A tool call comes out whole, once its end is there: before that nobody knows whether it is one, and a call that
-/// cannot be read is given back as text.
+/// A tool call begins to come out once its name is there and its arguments begin, and its arguments come as they are written. What
+/// does not begin like that comes out once its end is there, as a call or, if it cannot be read as one, as the text that it is.
 pub struct MarkParser {
     state: State,
     /// Text whose meaning is not certain yet.
@@ -50,6 +52,10 @@ enum State {
         /// How much of `held` is known to hold no end of the block, in bytes.
         searched_len: usize,
     },
+    /// Inside the arguments of a call that has begun to come out.
+    Arguments(Arguments),
+    /// Behind them, before `</tool_call>`.
+    CallEnd,
 }
 
 impl MarkParser {
@@ -126,7 +132,17 @@ impl MarkParser {
                     }
                 }
             }
-            State::ToolCall { .. } => self.tool_call(deltas),
+            State::ToolCall { .. } => self.begun_call(deltas) || self.tool_call(deltas),
+            State::Arguments(arguments) => {
+                let (len, ended) = arguments.read(&self.held);
+                deltas.arguments(self.num_calls - 1, &self.held[..len]);
+                self.held.drain(..len);
+                if ended {
+                    self.state = State::CallEnd;
+                }
+                ended
+            }
+            State::CallEnd => self.call_end(),
         }
     }
 
@@ -145,7 +161,36 @@ impl MarkParser {
         true
     }
 
-    /// Looks for the end of a tool call.
+    /// Lets a call begin to come out, once its name and the first brace of its arguments are there.
+    fn begun_call(&mut self, deltas: &mut Deltas) -> bool {
+        let Head::Call { name, len } = arguments::head(&self.held) else {
+            return false;
+        };
+        deltas.start(self.num_calls, name);
+        self.num_calls += 1;
+        self.held.drain(..len);
+        self.state = State::Arguments(Arguments::default());
+        true
+    }
+
+    /// Drops what stands behind a call's arguments, up to the end mark. A model that leaves the mark out goes on with its answer.
+    fn call_end(&mut self) -> bool {
+        let rest = behind_call(&self.held);
+        let is_member = rest.starts_with(',');
+        if let Some(at) = rest.find(TOOL_CALL_END)
+            && (at == 0 || is_member)
+        {
+            self.held = rest[at + TOOL_CALL_END.len()..].to_owned();
+        } else if is_member || TOOL_CALL_END.starts_with(rest) {
+            return false;
+        } else {
+            self.held = rest.to_owned();
+        }
+        self.state = State::Content { after_mark: true };
+        true
+    }
+
+    /// Looks for the end of a tool call that did not begin as calls do.
     fn tool_call(&mut self, deltas: &mut Deltas) -> bool {
         let State::ToolCall {
             begun_with,
@@ -198,6 +243,8 @@ impl OutputParser for MarkParser {
         match std::mem::replace(&mut self.state, State::Content { after_mark: false }) {
             State::Start | State::Content { .. } => deltas.content(&held),
             State::Reasoning { .. } => deltas.reasoning(&held),
+            // The limit of tokens, most likely: the client has what there is.
+            State::Arguments(_) | State::CallEnd => {}
             State::ToolCall {
                 begun_with,
                 prompted_len,
@@ -216,6 +263,12 @@ impl OutputParser for MarkParser {
         }
         deltas.0
     }
+}
+
+/// What stands behind a call's arguments besides the brace that closes the call, and blanks.
+fn behind_call(held: &str) -> &str {
+    let rest = held.trim_start();
+    rest.strip_prefix('}').unwrap_or(rest).trim_start()
 }
 
 /// Drops the newlines that still belong to the mark before. True while nothing else has come.
@@ -249,10 +302,24 @@ impl Deltas {
         }
     }
 
-    fn call(&mut self, index: u32, name: String, text: String) {
+    fn call(&mut self, index: u32, name: String, arguments: String) {
+        self.start(index, name);
+        self.arguments(index, &arguments);
+    }
+
+    fn start(&mut self, index: u32, name: String) {
         self.0
             .push(Delta::ToolCallStart(ToolCallStart { index, name }));
-        self.0
-            .push(Delta::ToolCallArguments(ToolCallArguments { index, text }));
+    }
+
+    fn arguments(&mut self, index: u32, text: &str) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Delta::ToolCallArguments(last)) => last.text.push_str(text),
+            _ => self.0.push(Delta::ToolCallArguments(ToolCallArguments {
+                index,
+                text: text.to_owned(),
+            })),
+        }
     }
 }

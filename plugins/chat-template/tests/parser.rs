@@ -1,7 +1,10 @@
 //! Which part of a model's text is answer, reasoning or tool call.
 
 use chat_template::JinjaTemplate;
-use plugin_sdk::{ChatTemplate, Conversation, Delta, Message, OutputParser, Tool, ToolChoice};
+use plugin_sdk::{
+    ChatTemplate, Conversation, Delta, Message, OutputParser, Tool, ToolCallArguments,
+    ToolCallStart, ToolChoice,
+};
 
 /// What a choice came to: kind and text, adjacent pieces of one kind joined.
 #[derive(Debug, PartialEq)]
@@ -278,9 +281,7 @@ fn a_call_whose_end_the_model_left_out_counts_if_it_is_whole() {
             &with_tools(),
             "<tool_call>\n{\"name\":\"f\",\"arguments\":{}}\n</tool"
         ),
-        [content(
-            "<tool_call>\n{\"name\":\"f\",\"arguments\":{}}\n</tool"
-        )]
+        [call(0, "f", "{}")]
     );
     assert_eq!(
         parts(
@@ -289,6 +290,72 @@ fn a_call_whose_end_the_model_left_out_counts_if_it_is_whole() {
         ),
         [call(0, "f", "{}")]
     );
+}
+
+#[test]
+fn arguments_come_as_they_are_written() {
+    let mut parser = JinjaTemplate::parser(with_tools(), String::new());
+    let start = |index| {
+        Delta::ToolCallStart(ToolCallStart {
+            index,
+            name: "f".to_owned(),
+        })
+    };
+    let piece = |text: &str| {
+        Delta::ToolCallArguments(ToolCallArguments {
+            index: 0,
+            text: text.to_owned(),
+        })
+    };
+    let steps = [
+        ("<tool_call>\n{\"name\": \"f\", \"argu", vec![]),
+        ("ments\": ", vec![]),
+        ("{", vec![start(0), piece("{")]),
+        ("\"a\": \"}", vec![piece("\"a\": \"}")]),
+        ("\\", vec![piece("\\")]),
+        ("\"\", \"b\": [{}]", vec![piece("\"\", \"b\": [{}]")]),
+        ("}}\n</tool", vec![piece("}")]),
+        ("_call>\n", vec![]),
+        ("x", vec![Delta::Content("x".to_owned())]),
+    ];
+    for (text, expected) in steps {
+        assert_eq!(parser.push(text.to_owned()), expected, "after {text:?}");
+    }
+    assert_eq!(parser.finish(), []);
+}
+
+#[test]
+fn a_call_that_breaks_off_is_the_call_that_it_was_so_far() {
+    for (text, arguments) in [
+        ("{\"a\": \"b", "{\"a\": \"b"),
+        ("{\"a\": 1,</tool_call>", "{\"a\": 1,"),
+        ("{\"a\": 1,}}</tool_call>", "{\"a\": 1,}"),
+        (
+            "{\"a\": \"b</tool_call> and more",
+            "{\"a\": \"b</tool_call> and more",
+        ),
+    ] {
+        let text = format!("<tool_call>\n{{\"name\": \"f\", \"arguments\": {text}");
+        assert_eq!(parts(&with_tools(), &text), [call(0, "f", arguments)]);
+    }
+}
+
+#[test]
+fn what_follows_a_call_without_its_end_mark_is_the_answer() {
+    let begun = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}";
+    for (rest, answer) in [
+        ("}\n\nDone.", Some("Done.")),
+        ("} <b>", Some("<b>")),
+        (", \"id\": 1}\n</tool_call>\nDone.", Some("Done.")),
+        ("}\n</tool_call>\n<tool", Some("<tool")),
+        ("\n</tool_call>", None),
+    ] {
+        let expected: Vec<_> = [call(0, "f", "{}")]
+            .into_iter()
+            .chain(answer.map(content))
+            .collect();
+        assert_eq!(parts(&with_tools(), &format!("{begun}{rest}")), expected);
+    }
 }
 
 #[test]
@@ -312,8 +379,6 @@ fn what_is_no_call_is_given_back_whole() {
         "<tool_call>{\"name\":\"f\",\"arguments\":[1]}</tool_call>",
         "<tool_call>{\"name\":\"\",\"arguments\":{}}</tool_call>",
         "<tool_call>{\"name\":7,\"arguments\":{}}</tool_call>",
-        "<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":1,}}</tool_call>",
-        "<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":\"b</tool_call> and more",
         "\n<tool_call>{\"name\":\"f\"",
         "x<tool_call",
         deep.as_str(),
