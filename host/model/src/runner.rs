@@ -177,15 +177,11 @@ impl CpuRunner {
                     chosen_after.extend(wanted_of(row).map(|offset| first + offset));
                 }
                 Want::Scores { num_top } => {
-                    let scored = self.pool.followers(row).and_then(|followers| {
+                    let followers = self.pool.followers(row);
+                    let scored = followers.and_then(|followers| {
                         let vocab_len = self.limits.vocab_len;
-                        score(&self.decoder, first, followers, num_top, vocab_len).ok_or_else(|| {
-                            let end = row.start + row.len;
-                            format!(
-                                "the model's logits after positions {} to {end} hold no number to be likely by",
-                                row.start
-                            )
-                        })
+                        let scores = score(&self.decoder, first, followers, num_top, vocab_len);
+                        scores.ok_or_else(|| no_number(row))
                     });
                     let outcome = scored.map_or_else(RowOutcome::Failed, RowOutcome::Scored);
                     outcomes.insert(row.slot, outcome);
@@ -217,6 +213,12 @@ impl CpuRunner {
         };
         rows.iter().map(tokens).collect()
     }
+}
+
+/// Why a prompt has no scores.
+fn no_number(row: &StepRow<'_>) -> String {
+    let (first, last) = (row.start, row.start + row.len - 1);
+    format!("the model's logits after position {first} or one up to {last} hold no number")
 }
 
 impl ModelRunner for CpuRunner {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use engine::{
-    SamplingParams,
+    Pooling, SamplingParams,
     constraint::TokenMask,
     runner::{Admission, BlockId, ModelRunner, RowOutcome, SlotId, Step, StepRow, Want},
 };
@@ -85,6 +85,9 @@ fn a_wrong_row_fails_with_its_reason_and_its_batch_mates_go_on() {
         ("token 999 is not in the vocabulary", StepRow { slot: SlotId(2), len: 1, ..fine }),
         ("it has drafts", StepRow { drafts: &[1], want: Want::Nothing, ..fine }),
         ("it has drafts", StepRow { drafts: &[1], want: Want::TokenAmong(&mask), ..fine }),
+        ("it has drafts", StepRow { drafts: &[1], want: Want::Scores { num_top: 1 }, ..fine }),
+        ("it has drafts", StepRow { drafts: &[1], want: Want::Hidden(Pooling::Mean), ..fine }),
+        ("slot 1 knows 2 tokens, not positions 1 to 3", StepRow { want: Want::Scores { num_top: 1 }, ..fine }),
     ];
     let mut runner = runner();
     let sampling = SamplingParams::default();

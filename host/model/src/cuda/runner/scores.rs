@@ -36,13 +36,12 @@ impl Scores {
                 logprobs: Some(stage.logprobs(number, self.num_top)),
             })
         };
-        let end = self.position + self.tokens.len() - 1;
+        let (first, last) = (self.position - 1, self.position + self.tokens.len() - 2);
         let tokens = self.tokens.into_iter().zip(self.numbers);
         match tokens.map(scored).collect() {
             Some(tokens) => RowOutcome::Scored(tokens),
             None => RowOutcome::Failed(format!(
-                "the model's logits after positions {} to {end} hold no number to be likely by",
-                self.position - 1
+                "the model's logits after position {first} or one up to {last} hold no number"
             )),
         }
     }
