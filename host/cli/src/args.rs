@@ -1,6 +1,9 @@
 //! The command line. Flags take vLLM's names where it has one, and each can be given in the environment too.
 
 pub(crate) mod admin;
+pub(crate) mod key;
+pub(crate) mod listen;
+pub(crate) mod log;
 pub(crate) mod plugin;
 
 use std::{
@@ -15,6 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "host", version)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: log::LogArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -30,6 +35,9 @@ pub(crate) enum Command {
     /// See and change the functions of a running server
     #[command(subcommand)]
     Function(admin::FunctionCommand),
+    /// Make keys for clients of `host serve --api-keys`
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Write, build, test and share plugins; see and reload those of a running server
     #[command(subcommand)]
     Plugin(Box<plugin::PluginCommand>),
@@ -204,15 +212,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, num_args = 1.., env = "HOST_SERVED_MODEL_NAME", value_delimiter = ',', value_name = "NAME")]
     pub(crate) served_model_name: Vec<String>,
 
-    /// Keys that clients may use; repeat for several [default: everyone is let in]
-    #[arg(
-        long,
-        env = "HOST_API_KEY",
-        hide_env_values = true,
-        value_delimiter = ',',
-        value_name = "KEY"
-    )]
-    pub(crate) api_key: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listen: listen::ListenArgs,
 
     /// Sequences that may wait besides those running, `n` for each prompt; more are refused with 429
     #[arg(

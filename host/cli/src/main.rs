@@ -5,14 +5,18 @@ mod args;
 mod builtin;
 mod components;
 mod doctor;
+mod key;
+mod keys;
+mod log;
 mod offline;
 mod plugin;
 mod plugins;
 mod reload;
 mod serve;
+mod tls;
 mod wire;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -20,15 +24,8 @@ use clap::Parser;
 const EXIT_ENGINE_BROKE: u8 = 70;
 
 fn main() -> ExitCode {
-    let command = args::Cli::parse().command;
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("HOST_LOG")
-                .unwrap_or_else(|_| default_log(&command).into()),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let args::Cli { log, command } = args::Cli::parse();
+    log::start(&log, default_log(&command));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -51,6 +48,7 @@ fn main() -> ExitCode {
         args::Command::Deploy(args) => runtime.block_on(admin::deploy::run(*args)),
         args::Command::Function(command) => runtime.block_on(admin::function::run(command)),
         args::Command::Plugin(command) => runtime.block_on(plugin::run(*command)),
+        args::Command::Key(command) => key::run(&command),
         args::Command::Doctor => doctor::run(),
     };
     // A blocking task that still tokenises must not hold the process.
@@ -61,14 +59,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is logged where `HOST_LOG` does not say. `host plugin` shows what a plugin logged where that tells something.
+/// What is logged where neither `--log-level` nor `RUST_LOG` says. `host plugin` shows what a plugin logged where that tells something.
 fn default_log(command: &args::Command) -> &'static str {
     match command {
         args::Command::Plugin(_) => "warn,plugin=off",
-        args::Command::Serve(_)
-        | args::Command::Benchmark(_)
+        args::Command::Serve(_) => "warn,plugin=info,host::access=info",
+        args::Command::Benchmark(_)
         | args::Command::Deploy(_)
         | args::Command::Function(_)
+        | args::Command::Key(_)
         | args::Command::Doctor => "warn,plugin=info",
     }
 }

@@ -11,7 +11,9 @@ use artifact::Disk;
 use engine::{Caching, EngineConfig, EngineHandle, Event, Overlap, Request, Scheduling};
 use model::cuda::Summary;
 use sandbox::{AotCache, KeyValueStore, Limits, Loader, PluginSpec, Sandbox};
-use server::{Admin, ApiKeys, App, BuiltinFunction, Functions, Settings};
+use server::{
+    Admin, ApiKeys, App, BuiltinFunction, ConnectionLimits, Functions, Listener, Settings,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,8 +23,10 @@ use tokio::{
 use crate::{
     args::{SchedulingPolicy, ServeArgs},
     builtin,
+    keys::KeySource,
     plugins::{self, PluginFile},
     reload::Reloader,
+    tls::TlsFiles,
     wire::{EngineThread, Loaded, StepLimits, num_constraint_threads},
 };
 
@@ -56,6 +60,17 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
         .with_context(|| format!("cannot listen on {asked}"))?;
     let address = listener.local_addr()?;
     let admin_listener = listen_for_admins(&args).await?;
+    let tls = match TlsFiles::of(&args.listen) {
+        Some(files) => Some((files.clone(), Arc::new(files.load()?))),
+        None => None,
+    };
+    let key_source = KeySource {
+        secrets: args.listen.api_key.clone(),
+        file: args.listen.api_keys.clone(),
+    };
+    let keys = key_source.load()?;
+    let asks_for_key = !keys.is_empty();
+    let api_keys = ApiKeys::of(keys).with_context(|| key_source.place())?;
 
     let sandbox = Sandbox::new(limits(&args), Limits::for_functions(), key_value(&args)?)?;
     let cache = AotCache::open(model::demo::cache_dir().join("plugins"))?;
@@ -86,6 +101,8 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     };
     let ((loaded, limits, served), (plugins, functions, plugins_ready)) =
         tokio::try_join!(load_model, load_plugins)?;
+    let settings_fit = api_keys.check_settings(&plugins);
+    settings_fit.with_context(|| key_source.place())?;
 
     let names = served_names(&args);
     let root = loaded.path().display().to_string();
@@ -97,16 +114,25 @@ pub(crate) async fn run(args: Box<ServeArgs>) -> Result<()> {
     first_token(&engine).await?;
     eprintln!("first token after {:.2} s", started.elapsed().as_secs_f64());
     let settings = Settings {
-        api_keys: ApiKeys::new(args.api_key.clone()),
+        api_keys,
         max_body_bytes: args.max_body_bytes,
         request_timeout: args.request_timeout.map(|s| Duration::from_secs(s.get())),
+        allowed_origins: args.listen.allowed_origins.clone(),
+        connections: ConnectionLimits {
+            max_connections: args.listen.max_connections.get(),
+            ..ConnectionLimits::default()
+        },
     };
     let app = App::new(&names, &root, served, plugins, functions, engine, settings);
     let app = Arc::new(app);
-    let reloader = Reloader::new(app.clone(), loader, plugin_file);
+    let reloader = Reloader::new(app.clone(), loader, plugin_file, key_source, tls.clone());
     reloader.start(watched)?;
 
-    announce(address, &names[0], !args.api_key.is_empty());
+    let (scheme, listener) = match tls {
+        Some((_, tls)) => ("https", Listener::with_tls(listener, tls)),
+        None => ("http", Listener::from(listener)),
+    };
+    announce(scheme, address, &names[0], asks_for_key);
     if let (Some(listener), Some(token)) = (admin_listener, &args.admin_token) {
         eprintln!("administrators' API at http://{}", listener.local_addr()?);
         let load = move || reloader.load();
@@ -174,7 +200,7 @@ async fn load_console(
 
 /// Serves until SIGTERM, Ctrl-C or the end of the engine.
 async fn serve_until_told(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     app: Arc<App>,
     engine_thread: EngineThread,
     drain: Duration,
@@ -302,19 +328,19 @@ fn served_names(args: &ServeArgs) -> Vec<String> {
     }
 }
 
-fn announce(address: SocketAddr, model: &str, asks_for_key: bool) {
+fn announce(scheme: &str, address: SocketAddr, model: &str, asks_for_key: bool) {
     let key = if asks_for_key {
         " -H 'authorization: Bearer YOUR_KEY'"
     } else {
         ""
     };
-    println!("serving {model} at http://{address}/v1");
+    println!("serving {model} at {scheme}://{address}/v1");
     let request = serde_json::json!({
         "model": model, "temperature": 0, "max_tokens": 64,
         "messages": [{"role": "user", "content": "Who wrote Romeo and Juliet?"}],
     });
     println!(
-        "curl http://{address}/v1/chat/completions -H 'content-type: application/json'{key} -d '{request}'"
+        "curl {scheme}://{address}/v1/chat/completions -H 'content-type: application/json'{key} -d '{request}'"
     );
 }
 
@@ -380,6 +406,7 @@ mod tests {
             api_keys: ApiKeys::new([]),
             max_body_bytes: 1 << 20,
             request_timeout: None,
+            ..Settings::default()
         };
         let names = ["demo".to_owned()];
         let app = App::new(&names, "tests", model, plugins, functions, engine, settings);

@@ -39,7 +39,7 @@ mod shaper;
 mod template;
 mod untrusted;
 
-pub use artifact::{Capability, HostPattern, NotAHostPattern, Role};
+pub use artifact::{Capability, ConfigError, HostPattern, NotAHostPattern, Role};
 pub use bindings::inference::Embeddings;
 pub use bindings::routing::{ModelCard, Request, Response, Route, ServerInfo, Task};
 pub use bindings::shaping::Caller;

@@ -174,14 +174,18 @@ impl Loader {
         let info = PluginInfo {
             name: spec.name,
             role,
-            version: manifest.map(|manifest| manifest.version.to_string()),
+            version: manifest
+                .as_ref()
+                .map(|manifest| manifest.version.to_string()),
             digest,
             origin,
             grants: spec.grants,
         };
         let loaded = Arc::new(Loaded {
             info,
-            config_json: serde_json::Value::Object(spec.config).to_string(),
+            manifest: manifest.map(Arc::new),
+            config_json: serde_json::Value::Object(spec.config.clone()).to_string(),
+            config: spec.config,
             limits,
             hosts: spec.hosts,
             counters: records.counters,

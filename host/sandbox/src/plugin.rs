@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifact::{Capability, Digest, HostPattern, Role};
+use artifact::{Capability, ConfigError, Digest, HostPattern, Manifest, Role};
 use serde_json::{Map, Value};
 
 use crate::counters::Counters;
@@ -125,6 +125,9 @@ impl Plugin {
 /// What all instances of a loaded plugin share.
 pub(crate) struct Loaded {
     pub(crate) info: PluginInfo,
+    /// What its author says of it, if it carries that.
+    pub(crate) manifest: Option<Arc<Manifest>>,
+    pub(crate) config: Map<String, Value>,
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
     pub(crate) hosts: Vec<HostPattern>,
@@ -136,6 +139,30 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// The same plugin with some settings replaced. Fails if its schema does not take what comes of it.
+    pub(crate) fn with_settings(
+        &self,
+        settings: &Map<String, Value>,
+    ) -> Result<Loaded, ConfigError> {
+        let mut config = self.config.clone();
+        config.extend(settings.clone());
+        if let Some(manifest) = &self.manifest {
+            manifest.check_config(&config)?;
+        }
+        Ok(Loaded {
+            info: self.info.clone(),
+            manifest: self.manifest.clone(),
+            config_json: Value::Object(config.clone()).to_string(),
+            config,
+            limits: self.limits.clone(),
+            hosts: self.hosts.clone(),
+            counters: self.counters.clone(),
+            logs: self.logs.clone(),
+            pairs: self.pairs.clone(),
+            sandbox: self.sandbox.clone(),
+        })
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }

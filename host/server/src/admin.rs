@@ -19,7 +19,7 @@ use crate::{
     body::{Body, MaxLen, full},
     error::{self, refusal},
     functions::ChangeError,
-    listen,
+    listen::{self, Terms},
 };
 
 /// Largest component that can be uploaded.
@@ -65,7 +65,8 @@ impl Admin {
             let this = this.clone();
             async move { this.answer(request).await }
         };
-        listen::accept(listener, answer, std::future::pending()).await;
+        let terms = Terms::default();
+        listen::accept(listener.into(), terms, answer, std::future::pending()).await;
     }
 
     /// Loads the plugins of the operator's file anew and lets them serve; the number of the new set.
@@ -76,7 +77,7 @@ impl Admin {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let answered = match self.token.check(request.headers()) {
-            Ok(()) => self.route(request).await,
+            Ok(_) => self.route(request).await,
             Err(refused) => Err(ApiError {
                 message: "no valid administrators' token: give what this server was started with (--admin-token, \
                           HOST_ADMIN_TOKEN) as `Authorization: Bearer TOKEN`"

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::available_parallelism,
@@ -14,7 +14,14 @@ use sandbox::{ModelCard, ModelTemplate, PluginSet, Registry, Sandbox};
 use text::{Grammars, Tokenizer};
 use tokio::sync::Semaphore;
 
-use crate::{auth::ApiKeys, functions::Functions, metrics::Metrics, sampling::SamplingDefaults};
+use crate::{
+    auth::{ApiKey, ApiKeys, KeysError, check_settings},
+    cors::AllowedOrigins,
+    functions::Functions,
+    listen::ConnectionLimits,
+    metrics::Metrics,
+    sampling::SamplingDefaults,
+};
 
 /// The served model, as far as requests need to know it.
 pub struct Model {
@@ -40,6 +47,23 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// How long a request may take before it is given up; `None`: as long as it likes.
     pub request_timeout: Option<Duration>,
+    /// Whose pages may read the answers.
+    pub allowed_origins: AllowedOrigins,
+    /// What connections are held to.
+    pub connections: ConnectionLimits,
+}
+
+/// Everyone is let in, with bodies of up to 8 MiB.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            api_keys: ApiKeys::new([]),
+            max_body_bytes: 8 << 20,
+            request_timeout: None,
+            allowed_origins: AllowedOrigins::default(),
+            connections: ConnectionLimits::default(),
+        }
+    }
 }
 
 /// The running server: plugins, model, engine.
@@ -55,6 +79,8 @@ pub struct App {
     grammars: OnceLock<Grammars>,
     /// Who may compile a form now: it keeps a core busy, and others' tokens need those too.
     pub(crate) compilers: Arc<Semaphore>,
+    /// Held while plugins or keys are replaced, which must fit each other.
+    replacing: Mutex<()>,
     draining: AtomicBool,
 }
 
@@ -98,6 +124,7 @@ impl App {
             metrics: Metrics::new(),
             grammars: OnceLock::new(),
             compilers: Arc::new(Semaphore::new(num_compilers)),
+            replacing: Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -124,7 +151,26 @@ impl App {
                 "the new router answers {route}, which is a function's: remove the function first"
             ));
         }
+        let _replacing = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let keys = &self.settings.api_keys;
+        keys.check_settings(&plugins).map_err(|e| e.to_string())?;
         Ok(self.plugins.swap(plugins))
+    }
+
+    /// Lets these keys in from now on and no others, unless two cannot be told apart or one has settings that the shapers do not
+    /// take; then those stay that there are. A key that stays by its name keeps what it has used.
+    pub fn swap_keys(&self, keys: Vec<ApiKey>) -> Result<(), KeysError> {
+        let _replacing = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let current = self.plugins.current();
+        keys.iter()
+            .try_for_each(|key| check_settings(key, &current.plugins))?;
+        self.settings.api_keys.replace(keys)
     }
 
     /// From now on `/ready` says no, so that a load balancer sends nothing more.

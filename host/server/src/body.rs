@@ -19,8 +19,8 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
-/// How long a client may take to send its body.
-const READ_DEADLINE: Duration = Duration::from_secs(60);
+/// How long an administrator may take to send a body.
+pub(crate) const ADMIN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Bytes of a refused body that are read and thrown away, in multiples of the limit. A connection that is closed with bytes
 /// under way is reset, and the client would see that and not why it was refused.
@@ -34,17 +34,18 @@ pub(crate) struct MaxLen {
     pub(crate) set_by: &'static str,
 }
 
-/// Reads a body of at most this length.
+/// Reads a body of at most this length, which must come within the deadline.
 pub(crate) async fn read(
     body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
     max: MaxLen,
+    deadline: Duration,
 ) -> Result<Bytes, ApiError> {
-    tokio::time::timeout(READ_DEADLINE, collect(body, max))
+    tokio::time::timeout(deadline, collect(body, max))
         .await
         .unwrap_or_else(|_| {
             Err(refusal(
                 StatusCode::REQUEST_TIMEOUT,
-                format!("the body was not sent within {READ_DEADLINE:?}"),
+                format!("the body was not sent within {deadline:?}"),
             ))
         })
 }

@@ -20,6 +20,7 @@ pub(crate) async fn run(
     caller: &Caller,
     arrival: &Arrival,
 ) -> Result<(Vec<Event>, Usage), ApiError> {
+    arrival.admit_generation(&request.model)?;
     let most = (app.engine.max_sequences() / 2).max(1);
     let mut template = None;
     let mut running = FuturesUnordered::new();
@@ -34,6 +35,7 @@ pub(crate) async fn run(
         let read = prompt::read(app, plugins, model, input, around, 0, &mut template, caller);
         let prompt = read.await?;
         num_tokens += prompt.tokens.len();
+        arrival.charge_tokens(prompt.tokens.len());
         let asked = EmbeddingRequest {
             tokens: prompt.tokens,
             pooling: match request.pooling {

@@ -73,6 +73,9 @@ pub(crate) fn response_with_body(error: &ApiError, body: Bytes) -> Response<Body
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    if error.status == StatusCode::UNAUTHORIZED.as_u16() {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(after) = error.retry_after_ms {
         // OpenAI's clients read the first, everyone else the second.
         headers.insert("retry-after-ms", after.into());

@@ -92,6 +92,7 @@ impl Generating {
         let prompt_len = samples.first().map_or(0, Generation::prompt_len);
         self.usage.prompt_tokens += prompt_len as u32;
         self.app.metrics.prompt(prompt_len);
+        self.arrival.charge_tokens(prompt_len);
         let mut parsers = parsers.into_iter();
         for (sample, generation) in samples.into_iter().enumerate() {
             let running = Running {
@@ -341,6 +342,17 @@ impl Generating {
             .iter()
             .filter(|event| matches!(event, engine::Event::Token(_)))
             .count();
+        let has_stop_token = |event: &&engine::Event| {
+            matches!(
+                event,
+                engine::Event::Finished {
+                    stop_token: Some(_),
+                    ..
+                }
+            )
+        };
+        self.arrival
+            .charge_tokens(len + batch.iter().filter(has_stop_token).count());
         if len == 0 {
             return;
         }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod admin;
 mod app;
 mod auth;
@@ -15,16 +16,21 @@ mod listen;
 mod metrics;
 mod pipeline;
 mod prompt;
+mod rate_limit;
 mod reply;
 mod request_id;
 mod routes;
 mod sampling;
+mod tls;
 mod tokenize;
 
 pub use admin::{Admin, LoadPlugins};
 pub use app::{App, Model, Settings};
-pub use auth::ApiKeys;
+pub use auth::{ApiKey, ApiKeys, KeyName, KeysError, NotAKeyName, ShaperSettings};
 pub use body::Body;
+pub use cors::{AllowedOrigins, NotOrigins};
 pub use functions::{BuiltinFunction, Functions};
-pub use listen::serve;
+pub use listen::{ConnectionLimits, Listener, serve};
+pub use rate_limit::Rates;
 pub use sampling::SamplingDefaults;
+pub use tls::{Tls, TlsError};

@@ -1,24 +1,48 @@
 //! The accept loop and the drain.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod activity;
+mod connection;
+mod connections;
+mod limits;
+mod overflow;
+
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
+use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::error::Elapsed};
 
-use crate::{app::App, body::Body, pipeline};
+use crate::{app::App, body::Body, metrics::ConnectionMetrics, pipeline, tls::Tls};
+pub(crate) use connections::Connections;
+pub use limits::ConnectionLimits;
+use overflow::Overflow;
 
-/// How long a client may take to send a request's head.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// Where connections come from, in the clear or not.
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
+}
+
+impl Listener {
+    /// Speaks TLS and nothing else.
+    pub fn with_tls(tcp: TcpListener, tls: Arc<Tls>) -> Self {
+        Self {
+            tcp,
+            tls: Some(tls),
+        }
+    }
+}
 
 /// Serves until `shutdown` completes; then takes no new connection, lets the requests that run come to their end for at
-/// most `drain`. An error if some had to be cut off.
+/// most `drain`, and cuts off what is left. An error if something was.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
@@ -27,27 +51,58 @@ pub async fn serve(
         let app = app.clone();
         move |request| pipeline::answer(app.clone(), request)
     };
-    let connections = accept(listener, answer, shutdown).await;
+    let terms = Terms {
+        limits: app.settings.connections.clone(),
+        metrics: app.metrics.connections.clone(),
+    };
+    let connections = accept(listener.into(), terms, answer, shutdown).await;
     app.start_draining();
-    tokio::time::timeout(drain, connections.shutdown()).await
+    connections.drain(drain).await
+}
+
+/// What connections are held to, and where they are counted.
+#[derive(Default)]
+pub(crate) struct Terms {
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) metrics: ConnectionMetrics,
 }
 
 /// Takes connections until `shutdown` completes, and has every request on them answered. Returns the connections that are
-/// still there.
+/// still there; by then the port is free for another process.
 pub(crate) async fn accept<F: Future<Output = Response<Body>> + Send + 'static>(
-    listener: TcpListener,
+    listener: Listener,
+    Terms { limits, metrics }: Terms,
     answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     shutdown: impl Future<Output = ()>,
-) -> GracefulShutdown {
-    let connections = GracefulShutdown::new();
+) -> Connections {
+    let connections = Connections::new();
+    let limits = Arc::new(limits);
+    let overflow = Overflow::new();
+    let Listener { tcp, tls } = listener;
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = tcp.accept() => match accepted {
+                Ok((stream, _)) if metrics.num_open() >= limits.max_connections => {
+                    metrics.refused();
+                    // What it is told is no TLS; to those that want that, the end alone must do.
+                    if tls.is_none() {
+                        overflow.refuse(stream);
+                    }
+                }
                 Ok((stream, _)) => {
-                    // Tokens are small and late ones are what users see.
-                    let _ = stream.set_nodelay(true);
-                    spawn_connection(TokioIo::new(stream), answer.clone(), &connections);
+                    let place = metrics.opened();
+                    let running = connection::run(
+                        stream,
+                        tls.clone(),
+                        limits.clone(),
+                        answer.clone(),
+                        connections.join(),
+                    );
+                    tokio::spawn(async move {
+                        running.await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
@@ -58,28 +113,4 @@ pub(crate) async fn accept<F: Future<Output = Response<Body>> + Send + 'static>(
             () = &mut shutdown => return connections,
         }
     }
-}
-
-fn spawn_connection<F: Future<Output = Response<Body>> + Send + 'static>(
-    stream: TokioIo<tokio::net::TcpStream>,
-    answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
-    connections: &GracefulShutdown,
-) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE);
-    builder.http2().timer(TokioTimer::new());
-    let connection = connections.watch(builder.serve_connection(stream, service).into_owned());
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            // A client that went away: its request was cancelled by the drop.
-            tracing::debug!(%error, "connection ended early");
-        }
-    });
 }

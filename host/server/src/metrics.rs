@@ -1,5 +1,6 @@
 //! What `/metrics` shows, under vLLM's names where it has one, so that dashboards and autoscalers made for it fit.
 
+mod connections;
 mod engine;
 mod functions;
 
@@ -19,6 +20,7 @@ use prometheus_client::{
 use sandbox::PluginStats;
 
 use crate::app::App;
+pub(crate) use connections::ConnectionMetrics;
 use functions::FunctionMetrics;
 pub(crate) use functions::FunctionOutcome;
 
@@ -32,6 +34,7 @@ pub(crate) struct Metrics {
     inter_token_latency: Histogram,
     e2e_latency: Histogram,
     functions: FunctionMetrics,
+    pub(crate) connections: ConnectionMetrics,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -88,6 +91,7 @@ impl Metrics {
             inter_token_latency: Histogram::new(between_tokens),
             e2e_latency: Histogram::new(whole),
             functions: FunctionMetrics::new(),
+            connections: ConnectionMetrics::default(),
         }
     }
 
@@ -186,6 +190,7 @@ pub(crate) fn render(app: &App) -> String {
         "Responses by status",
         metrics.responses.clone(),
     );
+    metrics.connections.register(&mut registry);
     register_plugins(&mut registry, &app.sandbox.stats());
     register_serving(&mut registry, app);
     metrics.functions.register(&mut registry, app);

@@ -9,8 +9,9 @@ use sandbox::{
 };
 
 use crate::{
+    access::{AccessLine, Importance},
     app::{App, unix_seconds},
-    auth::SECRET_HEADERS,
+    auth::{Client, SECRET_HEADERS},
     body::{self, Body, MaxLen},
     constraint, cors, embed, error, functions,
     generating::Generating,
@@ -21,11 +22,35 @@ use crate::{
     tokenize,
 };
 
-/// A request's name and the moment it came.
+/// A request's name, the moment it came, and whose it is.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub(crate) request_id: String,
     pub(crate) at: Instant,
+    /// `None` where no key is asked for, and until one was shown.
+    pub(crate) client: Option<Arc<Client>>,
+}
+
+impl Arrival {
+    /// The name of the client's key.
+    pub(crate) fn key_name(&self) -> Option<&str> {
+        self.client.as_deref().map(Client::name)
+    }
+
+    /// Passes a request for this model, unless its key is for others or has used up its tokens.
+    pub(crate) fn admit_generation(&self, model: &str) -> Result<(), ApiError> {
+        match &self.client {
+            Some(client) => client.admit_generation(model),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts tokens of a prompt or an answer for whoever asked.
+    pub(crate) fn charge_tokens(&self, tokens: usize) {
+        if let Some(client) = &self.client {
+            client.charge_tokens(tokens);
+        }
+    }
 }
 
 /// Answers one request, whatever it is.
@@ -33,26 +58,35 @@ pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
     let arrival = Arrival {
         request_id: request_id::of(request.headers()),
         at: Instant::now(),
+        client: None,
     };
+    let mut line = AccessLine::begin(&request, arrival);
+    let permit = app.settings.allowed_origins.permit(request.headers());
     let at_the_edge = cors::preflight(&request).or_else(|| health::answer(&app, &request));
-    let mut response = match at_the_edge {
-        Some(response) => response,
-        None => route(&app, request, &arrival)
-            .await
-            .unwrap_or_else(|error| error::response(&error)),
+    let (mut response, importance) = match at_the_edge {
+        Some(response) => (response, Importance::Debug),
+        None => {
+            let routed = route(&app, request, &mut line.arrival).await;
+            let response = routed.unwrap_or_else(|error| error::response(&error));
+            (response, Importance::Info)
+        }
     };
+    let arrival = &line.arrival;
     let id = HeaderValue::from_str(&arrival.request_id).expect("request ids are visible ASCII");
     response.headers_mut().insert(request_id::X_REQUEST_ID, id);
-    cors::allow(response.headers_mut());
+    if let Some(client) = &arrival.client {
+        client.tell_limits(response.headers_mut());
+    }
+    permit.grant(response.headers_mut());
     app.metrics.answered(response.status().as_u16());
-    response
+    line.follow(response, importance)
 }
 
 /// From the HTTP request to the router plugin, or to a function. What fails here gets the host's own error object.
 async fn route(
     app: &Arc<App>,
     request: Request<Incoming>,
-    arrival: &Arrival,
+    arrival: &mut Arrival,
 ) -> Result<Response<Body>, ApiError> {
     let current = app.plugins.current();
     let plugins = &current.plugins;
@@ -66,13 +100,18 @@ async fn route(
         return functions::answer(app, found, request, arrival).await;
     }
     let (head, body) = request.into_parts();
-    app.settings.api_keys.check(&head.headers)?;
-    routes::check(plugins.router.routes(), &head.method, &path)?;
+    arrival.client = app.settings.api_keys.check(&head.headers)?;
+    if let Some(refusal) = routes::refuse(plugins.router.routes(), &head.method, &path) {
+        return Ok(refusal);
+    }
+    if let Some(client) = &arrival.client {
+        client.admit_request()?;
+    }
     let max_len = MaxLen {
         bytes: app.settings.max_body_bytes,
         set_by: "this server's limit (--max-body-bytes)",
     };
-    let body = body::read(body, max_len).await?;
+    let body = body::read(body, max_len, app.settings.connections.body).await?;
     let server_info = ServerInfo {
         request_id: arrival.request_id.clone(),
         now: unix_seconds(),
@@ -97,7 +136,7 @@ async fn route(
             let caller = Caller {
                 request_id: arrival.request_id.clone(),
                 path,
-                key_name: None,
+                key_name: arrival.key_name().map(str::to_owned),
             };
             Ok(run(app, plugins, task, reply, &caller, arrival).await)
         }
@@ -138,7 +177,12 @@ pub(crate) async fn start(
     caller: &Caller,
     arrival: &Arrival,
 ) -> Result<Generating, ApiError> {
+    arrival.admit_generation(&request.model)?;
     for shaper in &plugins.shapers {
+        let shaper = match &arrival.client {
+            Some(client) => client.tailored(shaper)?,
+            None => shaper.clone(),
+        };
         request = shaper
             .shape(&request, caller)
             .await

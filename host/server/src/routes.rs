@@ -1,12 +1,15 @@
 //! Which requests the router plugin answers.
 
-use http::{Method, StatusCode};
-use sandbox::{ApiError, Route};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use sandbox::Route;
 
-use crate::error::refusal;
+use crate::{
+    body::Body,
+    error::{self, refusal},
+};
 
-/// Passes a request that one of the routes is for.
-pub(crate) fn check(routes: &[Route], method: &Method, path: &str) -> Result<(), ApiError> {
+/// Refuses a request that none of the routes is for.
+pub(crate) fn refuse(routes: &[Route], method: &Method, path: &str) -> Option<Response<Body>> {
     let mut others = routes
         .iter()
         .filter(|route| matches(&route.path, path))
@@ -18,17 +21,22 @@ pub(crate) fn check(routes: &[Route], method: &Method, path: &str) -> Result<(),
             "there is no {path} here; this server answers {}",
             known.join(", ")
         );
-        return Err(refusal(StatusCode::NOT_FOUND, message));
+        return Some(error::response(&refusal(StatusCode::NOT_FOUND, message)));
     }
     let allowed: Vec<&str> = others.collect();
     if allowed.contains(&method.as_str()) {
-        return Ok(());
+        return None;
     }
     let message = format!(
         "{path} does not take {method}; use {}",
         allowed.join(" or ")
     );
-    Err(refusal(StatusCode::METHOD_NOT_ALLOWED, message))
+    let mut response = error::response(&refusal(StatusCode::METHOD_NOT_ALLOWED, message));
+    // Methods are words: the sandbox has checked them.
+    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    Some(response)
 }
 
 /// Whether one of the routes is for this path, whatever its method.
@@ -60,9 +68,7 @@ mod tests {
             method: method.into(),
             path: path.into(),
         });
-        check(&routes, &method, path)
-            .err()
-            .map(|error| error.status)
+        refuse(&routes, &method, path).map(|response| response.status().as_u16())
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Server {
             api_keys: ApiKeys::new([]),
             max_body_bytes: 8 << 20,
             request_timeout: None,
+            ..Settings::default()
         };
         let names = ["demo".to_owned()];
         let app = App::new(&names, "bench", model, plugins, functions, engine, settings);

@@ -71,7 +71,7 @@ pub(super) async fn upload(
     let digest: Digest = digest
         .parse()
         .map_err(|error: artifact::NotADigest| bad_request(error.to_string()))?;
-    let component = body::read(body, MAX_COMPONENT).await?;
+    let component = body::read(body, MAX_COMPONENT, body::ADMIN_DEADLINE).await?;
     let size = component.len();
     let uploaded = app.functions.upload(digest, component.into()).await;
     uploaded.map_err(|error| told(&error))?;
@@ -83,7 +83,7 @@ pub(super) async fn deploy(
     name: &str,
     body: Incoming,
 ) -> Result<Response<Body>, ApiError> {
-    let body = body::read(body, MAX_ORDER).await?;
+    let body = body::read(body, MAX_ORDER, body::ADMIN_DEADLINE).await?;
     let asked: Asked = serde_json::from_slice(&body)
         .map_err(|error| bad_request(format!("the order cannot be read: {error}")))?;
     let order = Order {

@@ -30,10 +30,13 @@ pub(crate) async fn answer(
     app: &Arc<App>,
     found: Found,
     mut request: Request<Incoming>,
-    arrival: &Arrival,
+    arrival: &mut Arrival,
 ) -> Result<Response<Body>, ApiError> {
     if found.access == Access::Key {
-        app.settings.api_keys.check(request.headers())?;
+        arrival.client = app.settings.api_keys.check(request.headers())?;
+        if let Some(client) = &arrival.client {
+            client.admit_request()?;
+        }
         // The server's key is not the function's business, nor are cookies of others.
         for secret in &SECRET_HEADERS {
             request.headers_mut().remove(secret);
@@ -58,7 +61,7 @@ pub(crate) async fn answer(
         caller: Caller {
             request_id: arrival.request_id.clone(),
             path: found.route,
-            key_name: None,
+            key_name: arrival.key_name().map(str::to_owned),
         },
         model: Arc::new(Model {
             app: app.clone(),

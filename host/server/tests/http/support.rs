@@ -20,9 +20,17 @@ use sandbox::{
     Sandbox,
 };
 use serde_json::{Value, json};
-use server::{Admin, ApiKeys, App, Functions, Model, SamplingDefaults, Settings};
+use server::{
+    Admin, ApiKey, ApiKeys, App, ConnectionLimits, Functions, Listener, Model, SamplingDefaults,
+    Settings, Tls,
+};
 use text::Tokenizer;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
 
 /// The three components that a server is made of.
 #[derive(Clone, Copy)]
@@ -49,11 +57,19 @@ pub(crate) struct Setup {
     pub(crate) plugins: Plugins,
     pub(crate) names: &'static [&'static str],
     pub(crate) api_keys: &'static [&'static str],
+    /// Keys with terms, besides those.
+    pub(crate) keys: Vec<ApiKey>,
     pub(crate) engine: EngineConfig,
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) max_model_len: usize,
     /// Where functions and pairs are kept.
     pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) allowed_origins: &'static str,
+    pub(crate) connections: ConnectionLimits,
+    /// Serves https and nothing else.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// How long requests that run get to end.
+    pub(crate) drain: Duration,
 }
 
 impl Default for Setup {
@@ -68,10 +84,15 @@ impl Default for Setup {
             plugins: SHIPPED,
             names: &["demo"],
             api_keys: &[],
+            keys: Vec::new(),
             engine,
             request_timeout: None,
             max_model_len: 512,
             data_dir: None,
+            allowed_origins: "*",
+            connections: ConnectionLimits::default(),
+            tls: None,
+            drain: Duration::from_secs(20),
         }
     }
 }
@@ -83,6 +104,7 @@ pub(crate) struct Server {
     /// What the next reload loads.
     pub(crate) next_plugins: Arc<Mutex<Plugins>>,
     pub(crate) engine: EngineHandle,
+    pub(crate) app: Arc<App>,
     pub(crate) client: reqwest::Client,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<bool>,
@@ -164,11 +186,14 @@ impl Server {
             },
         };
         let (engine, _thread) = EngineHandle::start(runner, setup.engine);
-        let api_keys = ApiKeys::new(setup.api_keys.iter().map(|&key| key.to_owned()));
+        let bare = setup.api_keys.iter().map(|&key| key.to_owned());
+        let keys = [ApiKey::of_secrets(bare), setup.keys].concat();
         let settings = Settings {
-            api_keys,
+            api_keys: ApiKeys::of(keys).unwrap(),
             max_body_bytes: 1 << 20,
             request_timeout: setup.request_timeout,
+            allowed_origins: setup.allowed_origins.parse().unwrap(),
+            connections: setup.connections,
         };
         let names: Vec<String> = setup.names.iter().map(|&name| name.to_owned()).collect();
         let app = App::new(
@@ -194,13 +219,20 @@ impl Server {
         let admin = Admin::new(app.clone(), ADMIN_TOKEN.into(), Box::new(reload));
         let administrating = tokio::spawn(admin.serve(admin_listener));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let (url, listener) = match setup.tls {
+            Some(tls) => (
+                format!("https://{address}"),
+                Listener::with_tls(listener, tls),
+            ),
+            None => (format!("http://{address}"), listener.into()),
+        };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn({
             let app = app.clone();
             async move {
                 let shutdown = async move { drop(stopped.await) };
-                server::serve(listener, app, shutdown, Duration::from_secs(20))
+                server::serve(listener, app, shutdown, setup.drain)
                     .await
                     .is_ok()
             }
@@ -211,6 +243,7 @@ impl Server {
             admin_url,
             next_plugins,
             engine,
+            app,
             client,
             stop,
             serving,
@@ -241,6 +274,16 @@ impl Server {
         response.text().await.unwrap()
     }
 
+    /// A connection of its own, for what no well-behaved client sends.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.url.split_once("://").unwrap().1.to_owned()
+    }
+
     /// Stops the server as SIGTERM would; true if every request came to its end.
     pub(crate) async fn stop(self) -> bool {
         drop(self.client);
@@ -260,6 +303,17 @@ impl Server {
             response.text().await.unwrap()
         );
     }
+}
+
+/// What a connection still says before the server closes it, in one way or the other. Fails if it never does.
+pub(crate) async fn read_to_close(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let reading = stream.read_to_end(&mut said);
+    // Closed with bytes of ours unread, it is reset; what came before counts.
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("the server never closes");
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 struct Gated {
