@@ -6,7 +6,7 @@ import pathlib
 import anthropic
 import pytest
 
-from end_to_end import Server
+from server import Server
 
 PLUGINS = pathlib.Path(__file__).parent.parent / "plugins"
 QUESTION = "Who wrote Romeo and Juliet?"

@@ -18,6 +18,20 @@ def pytest_configure(config):
         raise pytest.UsageError("--host-binary FILE is needed: the server to test")
 
 
+@pytest.fixture(scope="session")
+def binary(pytestconfig):
+    return pytestconfig.getoption("--host-binary")
+
+
+@pytest.fixture(scope="session")
+def server(binary):
+    from server import Server
+
+    server = Server(binary)
+    yield server
+    assert server.stop() == 0
+
+
 @pytest.fixture(autouse=True)
 def every_answer_has_its_published_shape():
     """Whatever else a test looks at: all that came through `Server.client` is held to OpenAI's schemas."""

@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from end_to_end import Server
+from server import Server
 
 STORY = "Tell me a long story about the sea."
 WIDE = (1400, 900)

@@ -1,13 +1,10 @@
 """The whole of it: OpenAI's Python client talks to the demo model through the three plugins."""
 
-import http.client
 import json
 import math
-import re
 import signal
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -15,6 +12,7 @@ import openai
 import pytest
 
 import validation
+from server import Server, ask, text_of, wait_until
 
 QUESTIONS = [
     "Who wrote Romeo and Juliet?",
@@ -26,64 +24,6 @@ QUESTIONS = [
     "What is the largest ocean on Earth?",
     "Tell me a fact about the Moon.",
 ]
-
-
-class Server:
-    """A server on a free port, stopped with SIGTERM."""
-
-    def __init__(self, binary, *flags):
-        command = [binary, "serve", "--port", "0", *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        self.base_url = re.search(r"http://\S+/v1", line)[0]
-        self.root = self.base_url.removesuffix("/v1")
-
-    def client(self, api_key="x"):
-        http_client = openai.DefaultHttpx2Client(transport=validation.transport())
-        return openai.OpenAI(base_url=self.base_url, api_key=api_key, max_retries=0, http_client=http_client)
-
-    def metric(self, name):
-        text = urllib.request.urlopen(f"{self.root}/metrics").read().decode()
-        return float(re.search(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE)[1])
-
-    def takes_no_connection(self):
-        try:
-            http.client.HTTPConnection(self.root.removeprefix("http://"), timeout=5).request("GET", "/health")
-            return False
-        except OSError:
-            return True
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
-
-
-@pytest.fixture(scope="session")
-def binary(pytestconfig):
-    return pytestconfig.getoption("--host-binary")
-
-
-@pytest.fixture(scope="session")
-def server(binary):
-    server = Server(binary)
-    yield server
-    assert server.stop() == 0
-
-
-def ask(client, question, **more):
-    more = {"temperature": 0, "max_tokens": 48, **more}
-    return client.chat.completions.create(model="demo", messages=[{"role": "user", "content": question}], **more)
-
-
-def text_of(stream):
-    return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 def test_the_answer_names_shakespeare(server):

@@ -20,7 +20,8 @@ import urllib.request
 
 import pytest
 
-from end_to_end import QUESTIONS, Server, ask, binary, wait_until  # noqa: F401: `binary` is a fixture
+from end_to_end import QUESTIONS
+from server import Server, ask, wait_until
 
 ROOT = pathlib.Path(__file__).parent.parent
 DIST = ROOT / "plugins" / "dist"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.request
 
-import openai_slice
+import supported_requests
 
 MODEL = "demo"
 
@@ -50,11 +50,11 @@ def num_answered():
     return sum(float(number) for number in re.findall(r"^vllm:request_success_total\S* (\S+)", text, re.MULTILINE))
 
 
-served = schemathesis("served", openai_slice.served(MODEL), "--max-examples", "50", checks=CHECKS)
+served = schemathesis("served", supported_requests.served(MODEL), "--max-examples", "50", checks=CHECKS)
 # Only requests that have to be answered: here a 400 is a failure. The checks on broken ones have nothing to look at.
 before = num_answered()
 supported = schemathesis(
-    "supported", openai_slice.supported(MODEL), "--max-examples", "100", "--mode", "positive", checks=[*CHECKS, "positive_data_acceptance"]
+    "supported", supported_requests.supported(MODEL), "--max-examples", "100", "--mode", "positive", checks=[*CHECKS, "positive_data_acceptance"]
 )
 answered = num_answered() - before
 print(f"Schemathesis: {answered:.0f} generations in the second run")

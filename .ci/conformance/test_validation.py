@@ -85,6 +85,8 @@ def test_a_broken_stream_is_a_fault(body):
     [
         ("POST /v1/chat/completions", 200, CHUNK),
         ("POST /v1/completions", 200, {}),
+        ("POST /v1/embeddings", 200, {"object": "list", "data": [], "model": "demo"}),
+        ("POST /v1/responses", 200, {"id": "resp_1", "object": "response", "error": None}),
         ("GET /v1/models", 200, {"object": "list", "data": [{"id": "demo"}]}),
         ("GET /v1/models/demo", 200, {"id": "demo"}),
         ("GET /v1/nothing", 404, {"error": "not found"}),

@@ -1,5 +1,5 @@
 """A pytest plugin that holds the OpenAI SDK's own tests to our list: which are run, how many those are, and which of them are
-waived. A waived test is run too: it has to fail by the refusal that its waiver names, so a waiver cannot outlive its reason."""
+waived. A waived test is run too: it has to fail by the message that its waiver names, so a waiver cannot outlive its reason."""
 
 import pathlib
 import re
@@ -10,22 +10,25 @@ import pytest
 SELECTION = "(create or Models) and not delete"
 
 # Tests of each file that the selection leaves. A new version of the SDK with fewer must not pass unseen.
+# Not test_responses.py: of its 40 tests 30 send neither `model` nor `input`, which this server needs (it has no stored prompts
+# that would bring them), and 10 send every parameter, among them those of what it does not store. ../../responses.py instead.
 SUITES = {
     "tests/api_resources/test_models.py": 35,
     "tests/api_resources/test_completions.py": 40,
     "tests/api_resources/chat/test_completions.py": 40,
+    "tests/api_resources/test_embeddings.py": 20,
 }
 
 WAIVERS = pathlib.Path(__file__).with_name("waivers.txt")
 
 
 def waivers():
-    """Test id, without its variant in brackets, to the refusal's text and the reason."""
+    """Test id, without its variant in brackets if all variants are meant, to the message that it fails with and the reason."""
     found = {}
     for line in WAIVERS.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
-            test, refusal, reason = (part.strip() for part in line.split("|"))
-            found[test] = (refusal, reason)
+            test, message, reason = (part.strip() for part in line.split("|"))
+            found[test] = (message, reason)
     return found
 
 
@@ -38,11 +41,11 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     waived = waivers()
     for item in items:
-        refusal, reason = waived.get(without_variant(item), (None, None))
-        if refusal:
-            refused = pytest.RaisesExc(openai.BadRequestError, match=re.escape(refusal))
-            item.add_marker(pytest.mark.xfail(raises=refused, reason=reason, strict=True))
-    unknown = set(waived) - {without_variant(item) for item in items}
+        message, reason = waived.get(item.nodeid) or waived.get(without_variant(item)) or (None, None)
+        if message:
+            failed = pytest.RaisesExc((openai.BadRequestError, openai.APIResponseValidationError), match=re.escape(message))
+            item.add_marker(pytest.mark.xfail(raises=failed, reason=reason, strict=True))
+    unknown = set(waived) - {name for item in items for name in (item.nodeid, without_variant(item))}
     if unknown:
         raise pytest.UsageError(f"{WAIVERS.name} names tests that are not run: {', '.join(sorted(unknown))}")
     for path, number in SUITES.items():

@@ -1,4 +1,4 @@
-//! A model of Qwen3's form on the GPU says what it says on the CPU, and an answer depends on its request alone. Run with `--ignored`
+//! A model of Qwen3's form on the GPU says what it says on the CPU, and an answer depends on its request alone. Run with `--ignored --test-threads=1`
 //! where a GPU is.
 
 use std::{path::Path, sync::OnceLock, thread::JoinHandle};

@@ -17,8 +17,7 @@ use crate::{
 };
 
 impl EngineHandle {
-    /// Hands a text to the engine, to be made a vector of `limits().hidden_len` numbers, of whatever length that vector is. Never
-    /// waits.
+    /// Hands a text to the engine, to be made a vector of `limits().hidden_len` numbers, which is not scaled to length 1. Never waits.
     pub fn embed(&self, request: EmbeddingRequest) -> Result<Embedding, SubmitError> {
         let shared = &*self.0;
         shared.check_embedding(&request)?;

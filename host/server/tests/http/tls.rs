@@ -71,7 +71,7 @@ async fn https_is_served_over_http_2_and_to_who_does_not_speak_that_over_http_1(
 async fn who_does_not_shake_hands_is_cut_off_while_others_are_served() {
     let pair = Pair::new();
     let short = ConnectionLimits {
-        handshake: Duration::from_millis(100),
+        handshake: Duration::from_millis(500),
         ..ConnectionLimits::default()
     };
     let server = start(pair.tls(), short).await;
