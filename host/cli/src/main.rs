@@ -7,25 +7,25 @@ mod components;
 mod doctor;
 mod key;
 mod keys;
-mod log;
 mod offline;
 mod plugin;
 mod plugins;
 mod reload;
 mod serve;
+mod telemetry;
 mod tls;
 mod wire;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use telemetry::Telemetry;
 
 /// What a supervisor sees when the engine broke: sysexits.h's EX_SOFTWARE. A restart is worth trying.
 const EXIT_ENGINE_BROKE: u8 = 70;
 
 fn main() -> ExitCode {
     let args::Cli { log, command } = args::Cli::parse();
-    log::start(&log, default_log(&command));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -33,6 +33,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
+    let serves = matches!(command, args::Command::Serve(_));
+    let telemetry = Telemetry::start(
+        &log,
+        default_log(&command),
+        serves.then_some(runtime.handle()),
+    );
     let result = match command {
         args::Command::Serve(args) => runtime.block_on(serve::run(args)),
         args::Command::Benchmark(command) => match command.what {
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         args::Command::Key(command) => key::run(&command),
         args::Command::Doctor => doctor::run(),
     };
+    telemetry.stop();
     // A blocking task that still tokenises must not hold the process.
     runtime.shutdown_background();
     match result {

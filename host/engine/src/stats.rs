@@ -62,9 +62,37 @@ figures! {
     failed_rows: AtomicU64 => u64,
     /// Steps executed.
     steps: AtomicU64 => u64,
+    /// Those by the tokens computed in them: a class for each of [`STEP_LEN_BOUNDS`], and one for longer steps.
+    steps_by_len: StepsByLen => [u64; NUM_STEP_CLASSES],
+}
+
+/// The most tokens of a step in each class of [`StatsSnapshot::steps_by_len`] but the last, which has no bound.
+pub const STEP_LEN_BOUNDS: [usize; 13] = [
+    1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
+];
+
+const NUM_STEP_CLASSES: usize = STEP_LEN_BOUNDS.len() + 1;
+
+/// One counter per class.
+#[derive(Debug, Default)]
+pub(crate) struct StepsByLen([AtomicU64; NUM_STEP_CLASSES]);
+
+impl StepsByLen {
+    fn load(&self, ordering: Ordering) -> [u64; NUM_STEP_CLASSES] {
+        std::array::from_fn(|class| self.0[class].load(ordering))
+    }
 }
 
 impl EngineStats {
+    /// A step was launched in which this many tokens are computed.
+    pub(crate) fn launched(&self, num_tokens: usize) {
+        self.computed_tokens
+            .fetch_add(num_tokens as u64, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        let class = STEP_LEN_BOUNDS.partition_point(|&bound| bound < num_tokens);
+        self.steps_by_len.0[class].fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn publish(&self, scheduler: &Scheduler) {
         let pool = scheduler.pool();
         let gauges = [

@@ -166,11 +166,8 @@ impl<R: ModelRunner> Engine<R> {
             admissions: &admissions,
             rows: &rows,
         });
-        let computed: usize = rows.iter().map(|row| row.len + row.drafts.len()).sum();
-        self.stats
-            .computed_tokens
-            .fetch_add(computed as u64, Ordering::Relaxed);
-        self.stats.steps.fetch_add(1, Ordering::Relaxed);
+        let computed = rows.iter().map(|row| row.len + row.drafts.len()).sum();
+        self.stats.launched(computed);
         self.under_way.push_back(plan);
     }
 

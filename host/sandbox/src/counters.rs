@@ -29,7 +29,32 @@ pub struct PhaseStats {
     pub calls: u64,
     /// Their time by the clock on the wall.
     pub time: Duration,
+    /// Calls by how long they took: a class for each of [`CALL_TIME_BOUNDS`], and one for longer ones.
+    pub calls_by_time: [u64; NUM_TIME_CLASSES],
 }
+
+/// The longest call of each class of [`PhaseStats::calls_by_time`] but the last, which has no bound: from a call that does next to
+/// nothing to the compilation of a large component.
+pub const CALL_TIME_BOUNDS: [Duration; 16] = [
+    Duration::from_micros(10),
+    Duration::from_micros(25),
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+];
+
+const NUM_TIME_CLASSES: usize = CALL_TIME_BOUNDS.len() + 1;
 
 /// Failures of one plugin of one kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +67,7 @@ pub struct FaultStats {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    calls: [AtomicU64; Phase::ALL.len()],
+    calls: [[AtomicU64; NUM_TIME_CLASSES]; Phase::ALL.len()],
     nanos: [AtomicU64; Phase::ALL.len()],
     faults: [AtomicU64; Fault::LABELS.len()],
     log_lines_dropped: AtomicU64,
@@ -52,7 +77,8 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn called(&self, phase: Phase, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.calls[phase as usize].fetch_add(1, Relaxed);
+        let class = CALL_TIME_BOUNDS.partition_point(|&bound| bound < time);
+        self.calls[phase as usize][class].fetch_add(1, Relaxed);
         self.nanos[phase as usize].fetch_add(nanos, Relaxed);
     }
 
@@ -71,9 +97,15 @@ impl Counters {
 
     pub(crate) fn snapshot(&self, plugin: &str) -> PluginStats {
         let phases = Phase::ALL.into_iter().filter_map(|phase| {
-            let calls = self.calls[phase as usize].load(Relaxed);
-            let time = Duration::from_nanos(self.nanos[phase as usize].load(Relaxed));
-            (calls > 0).then_some(PhaseStats { phase, calls, time })
+            let of_class = &self.calls[phase as usize];
+            let calls_by_time = std::array::from_fn(|class| of_class[class].load(Relaxed));
+            let stats = PhaseStats {
+                phase,
+                calls: calls_by_time.iter().sum(),
+                time: Duration::from_nanos(self.nanos[phase as usize].load(Relaxed)),
+                calls_by_time,
+            };
+            (stats.calls > 0).then_some(stats)
         });
         let faults = Fault::LABELS
             .into_iter()

@@ -50,7 +50,7 @@ pub use bindings::types::{
     Pooling, PositionLogprobs, PromptReport, PromptToken, Sampling, TokenLogprob, TokenizeRequest,
     Tool, ToolCall, ToolCallArguments, ToolCallStart, ToolChoice, Usage,
 };
-pub use counters::{FaultStats, PhaseStats, PluginStats};
+pub use counters::{CALL_TIME_BOUNDS, FaultStats, PhaseStats, PluginStats};
 pub use error::{Fault, Phase, PluginError, SandboxError};
 pub use function::{Function, FunctionBody, FunctionFailed, Generation, Model, Visit};
 pub use key_value::KeyValueStore;

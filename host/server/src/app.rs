@@ -113,6 +113,7 @@ impl App {
         let num_compilers = available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let models = names.iter().map(card).collect();
         let plugins = Registry::new(plugins);
+        let metrics = Metrics::new(engine.limits().max_sequence_len());
         Self {
             models,
             model,
@@ -121,7 +122,7 @@ impl App {
             functions,
             engine,
             settings,
-            metrics: Metrics::new(),
+            metrics,
             grammars: OnceLock::new(),
             compilers: Arc::new(Semaphore::new(num_compilers)),
             replacing: Mutex::default(),

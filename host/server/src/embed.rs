@@ -2,7 +2,7 @@
 
 use engine::{EmbeddingRequest, GenerationFailed, Pooling, SubmitError};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use sandbox::{ApiError, Caller, Embedding, Event, PluginSet, Usage};
+use sandbox::{ApiError, Embedding, Event, PluginSet, Usage};
 
 use crate::{
     app::App,
@@ -17,7 +17,6 @@ pub(crate) async fn run(
     app: &App,
     plugins: &PluginSet,
     request: &sandbox::EmbeddingRequest,
-    caller: &Caller,
     arrival: &Arrival,
 ) -> Result<(Vec<Event>, Usage), ApiError> {
     arrival.admit_generation(&request.model)?;
@@ -32,7 +31,16 @@ pub(crate) async fn run(
     let mut num_tokens = 0;
     for (index, input) in request.inputs.iter().enumerate() {
         let (model, around) = (&request.model, Around::AsTokenizer);
-        let read = prompt::read(app, plugins, model, input, around, 0, &mut template, caller);
+        let read = prompt::read(
+            app,
+            plugins,
+            model,
+            input,
+            around,
+            0,
+            &mut template,
+            arrival,
+        );
         let prompt = read.await?;
         num_tokens += prompt.tokens.len();
         arrival.charge_tokens(prompt.tokens.len());
@@ -68,7 +76,7 @@ pub(crate) async fn run(
     while let Some(one) = running.next().await {
         done(one)?;
     }
-    app.metrics.prompt(num_tokens);
+    app.metrics.choices.prompt(num_tokens, 0);
     let event = |(input, vector)| Event::Embedding(Embedding { input, vector });
     let usage = Usage {
         prompt_tokens: num_tokens as u32,

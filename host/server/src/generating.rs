@@ -1,12 +1,12 @@
 //! A request's sequences while they run: tokens become text, text becomes answer, reasoning and tool calls.
 
 mod logprobs;
+mod progress;
 
 use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use engine::{ChosenToken, Generation, GenerationFailed};
@@ -17,7 +17,8 @@ use sandbox::{
 };
 use text::{Detokenizer, Specials, StopStrings};
 
-use crate::{app::App, error, pipeline::Arrival};
+use crate::{app::App, error, metrics::ChoiceEnd, pipeline::Arrival, trace};
+use progress::Progress;
 
 /// The choices of one request. Dropping it cancels what still runs.
 pub(crate) struct Generating {
@@ -29,7 +30,7 @@ pub(crate) struct Generating {
     /// What the client is told of each input's prompt, until it was told.
     reports: Vec<Option<PromptReport>>,
     usage: Usage,
-    last_tokens: Option<Instant>,
+    longest_answer: usize,
 }
 
 struct Choice {
@@ -43,6 +44,7 @@ struct Running {
     input: usize,
     /// Whether the client wants the prompt alone.
     prompt_only: bool,
+    progress: Progress,
     /// Whether this is the first sample of its prompt, whose share of the cache counts for the request.
     is_first: bool,
     detokenizer: Detokenizer,
@@ -75,7 +77,7 @@ impl Generating {
             choices: Vec::new(),
             reports: Vec::new(),
             usage,
-            last_tokens: None,
+            longest_answer: 0,
         }
     }
 
@@ -91,7 +93,6 @@ impl Generating {
         self.reports.push(report);
         let prompt_len = samples.first().map_or(0, Generation::prompt_len);
         self.usage.prompt_tokens += prompt_len as u32;
-        self.app.metrics.prompt(prompt_len);
         self.arrival.charge_tokens(prompt_len);
         let mut parsers = parsers.into_iter();
         for (sample, generation) in samples.into_iter().enumerate() {
@@ -99,6 +100,7 @@ impl Generating {
                 generation,
                 input: self.reports.len() - 1,
                 prompt_only: sampling.max_tokens == Some(0),
+                progress: Progress::new(&self.arrival, self.choices.len(), prompt_len),
                 is_first: sample == 0,
                 detokenizer: Detokenizer::new(self.app.model.tokenizer.clone(), Specials::Drop),
                 stop: StopStrings::new(&sampling.stop),
@@ -152,7 +154,12 @@ impl Generating {
         batch: Vec<engine::Event>,
         events: &mut Vec<Event>,
     ) -> Result<(), ApiError> {
-        self.observe(&batch);
+        if let Some(running) = &mut self.choices[choice].running {
+            let metrics = &self.app.metrics.choices;
+            running.progress.observe(&batch, &self.arrival, metrics);
+        }
+        let num_tokens = batch.iter().filter(|event| progress::is_token(event));
+        self.arrival.charge_tokens(num_tokens.count());
         for event in batch {
             let Some(running) = &mut self.choices[choice].running else {
                 return Ok(());
@@ -166,6 +173,9 @@ impl Generating {
                 engine::Event::Started { cached_len } => {
                     if running.is_first {
                         self.usage.cached_tokens += cached_len as u32;
+                        let computed_len = running.generation.prompt_len() - cached_len;
+                        let metrics = &self.app.metrics.choices;
+                        metrics.prompt(computed_len, cached_len);
                     }
                 }
                 engine::Event::Prompt(tokens) => self.score_prompt(input, &tokens),
@@ -198,8 +208,9 @@ impl Generating {
                     self.end(choice, End::Engine(reason), events).await?;
                 }
                 engine::Event::Failed(failure) => {
-                    self.choices[choice].running = None;
-                    self.app.metrics.finished("error");
+                    if let Some(running) = self.choices[choice].running.take() {
+                        self.ended(running.progress, ChoiceEnd::Error);
+                    }
                     return Err(failed(&failure));
                 }
             }
@@ -262,6 +273,7 @@ impl Generating {
             return Ok(());
         };
         let Running {
+            progress,
             detokenizer,
             mut stop,
             parser,
@@ -302,12 +314,12 @@ impl Generating {
             .iter()
             .any(|delta| matches!(delta, Delta::ToolCallStart(_)));
         self.report(choice, deltas, events);
-        let (reason, label) = match reason {
-            FinishReason::Stop if calls_tools => (FinishReason::ToolCalls, "tool_calls"),
-            FinishReason::Length => (reason, "length"),
-            _ => (reason, "stop"),
+        let (reason, end) = match reason {
+            FinishReason::Stop if calls_tools => (FinishReason::ToolCalls, ChoiceEnd::ToolCalls),
+            FinishReason::Length => (reason, ChoiceEnd::Length),
+            _ => (reason, ChoiceEnd::Stop),
         };
-        self.app.metrics.finished(label);
+        self.ended(progress, end);
         events.push(Event::Finished(ChoiceFinish {
             choice: choice as u32,
             reason,
@@ -337,37 +349,9 @@ impl Generating {
         }));
     }
 
-    fn observe(&mut self, batch: &[engine::Event]) {
-        let len = batch
-            .iter()
-            .filter(|event| matches!(event, engine::Event::Token(_)))
-            .count();
-        let has_stop_token = |event: &&engine::Event| {
-            matches!(
-                event,
-                engine::Event::Finished {
-                    stop_token: Some(_),
-                    ..
-                }
-            )
-        };
-        self.arrival
-            .charge_tokens(len + batch.iter().filter(has_stop_token).count());
-        if len == 0 {
-            return;
-        }
-        let now = Instant::now();
-        let metrics = &self.app.metrics;
-        if self.last_tokens.is_none() {
-            metrics.first_token(now - self.arrival.at);
-        }
-        // Only of a single choice is the time between two batches the time between two of its tokens.
-        let gap = self
-            .last_tokens
-            .filter(|_| self.choices.len() == 1)
-            .map(|last| now - last);
-        metrics.tokens(len, gap);
-        self.last_tokens = Some(now);
+    fn ended(&mut self, progress: Progress, end: ChoiceEnd) {
+        let num_tokens = progress.end(end, &self.arrival, &self.app.metrics.choices);
+        self.longest_answer = self.longest_answer.max(num_tokens);
     }
 }
 
@@ -385,12 +369,14 @@ pub(crate) fn failed(failure: &GenerationFailed) -> ApiError {
 
 impl Drop for Generating {
     fn drop(&mut self) {
-        let aborted = self
-            .choices
-            .iter()
-            .filter(|choice| choice.running.is_some())
-            .count();
-        (0..aborted).for_each(|_| self.app.metrics.finished("abort"));
-        self.app.metrics.ended(self.arrival.at.elapsed());
+        let running = |choice: &mut Choice| choice.running.take();
+        let left: Vec<Running> = self.choices.iter_mut().filter_map(running).collect();
+        if left.is_empty() && !self.choices.is_empty() {
+            self.app.metrics.choices.all_ended(self.longest_answer);
+        }
+        for running in left {
+            self.ended(running.progress, ChoiceEnd::Abort);
+        }
+        trace::used(&self.arrival.span, &self.usage);
     }
 }

@@ -1,11 +1,11 @@
 //! What operators and load balancers ask.
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::{
     app::App,
     body::{Body, full},
-    metrics,
+    metrics::{self, Exposition},
 };
 
 /// The paths that are answered here.
@@ -25,12 +25,12 @@ pub(crate) fn answer<B>(app: &App, request: &Request<B>) -> Option<Response<Body
         )),
         "/ready" => Some(plain(StatusCode::OK, "ready\n".into())),
         "/metrics" => {
-            let mut response = plain(StatusCode::OK, metrics::render(app));
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            response.headers_mut().insert(
-                header::CONTENT_TYPE,
-                kind.parse().expect("a valid header value"),
-            );
+            let exposition = Exposition::asked_for(request.headers());
+            let mut response = plain(StatusCode::OK, metrics::render(app, exposition));
+            let kind = HeaderValue::from_static(exposition.content_type());
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, kind);
+            headers.insert(header::VARY, HeaderValue::from_static("accept"));
             Some(response)
         }
         _ => None,

@@ -23,6 +23,7 @@ mod routes;
 mod sampling;
 mod tls;
 mod tokenize;
+mod trace;
 
 pub use admin::{Admin, LoadPlugins};
 pub use app::{App, Model, Settings};

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use sandbox::{
     ApiError, Caller, Header, InferenceRequest, Job, Outcome, PluginSet, Reply, ServerInfo, Task,
 };
+use tracing::{Instrument, Span};
 
 use crate::{
     access::{AccessLine, Importance},
@@ -19,7 +20,7 @@ use crate::{
     prompt::{self, Around},
     reply, request_id, routes,
     sampling::SamplingPlan,
-    tokenize,
+    tokenize, trace,
 };
 
 /// A request's name, the moment it came, and whose it is.
@@ -29,6 +30,8 @@ pub(crate) struct Arrival {
     pub(crate) at: Instant,
     /// `None` where no key is asked for, and until one was shown.
     pub(crate) client: Option<Arc<Client>>,
+    /// The whole of it, for those who trace.
+    pub(crate) span: Span,
 }
 
 impl Arrival {
@@ -55,8 +58,10 @@ impl Arrival {
 
 /// Answers one request, whatever it is.
 pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
+    let request_id = request_id::of(request.headers());
     let arrival = Arrival {
-        request_id: request_id::of(request.headers()),
+        span: trace::request(&request, &request_id),
+        request_id,
         at: Instant::now(),
         client: None,
     };
@@ -79,6 +84,7 @@ pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
     }
     permit.grant(response.headers_mut());
     app.metrics.answered(response.status().as_u16());
+    trace::answered(&arrival.span, response.status());
     line.follow(response, importance)
 }
 
@@ -127,6 +133,7 @@ async fn route(
     match plugins
         .router
         .parse(&request, &server_info)
+        .instrument(trace::parse(&arrival.span))
         .await
         .map_err(|error| error::of_plugin(&error))?
     {
@@ -156,12 +163,12 @@ async fn run(
         Task::Generate(request) => {
             let streams = request.stream;
             return match start(app, plugins, request, caller, arrival).await {
-                Ok(generating) => reply::respond(generating, reply, streams).await,
+                Ok(generating) => reply::respond(generating, reply, streams, &arrival.span).await,
                 Err(error) => reply::refuse(reply, &error).await,
             };
         }
-        Task::Embed(request) => embed::run(app, plugins, &request, caller, arrival).await,
-        Task::Tokenize(request) => tokenize::run(app, plugins, &request, caller).await,
+        Task::Embed(request) => embed::run(app, plugins, &request, arrival).await,
+        Task::Tokenize(request) => tokenize::run(app, plugins, &request, arrival).await,
     };
     match done {
         Ok((events, usage)) => reply::whole(reply, &events, usage).await,
@@ -185,9 +192,11 @@ pub(crate) async fn start(
         };
         request = shaper
             .shape(&request, caller)
+            .instrument(trace::shape(&arrival.span, &shaper.info().name))
             .await
             .map_err(|error| error::of_plugin(&error))??;
     }
+    trace::asks_model(&arrival.span, &request);
     check_num_choices(app, &request)?;
     let model = &app.model;
     let form = match &request.sampling.constraint {
@@ -210,7 +219,7 @@ pub(crate) async fn start(
             Around::AsTokenizer,
             request.n,
             &mut generating.template,
-            caller,
+            arrival,
         )
         .await?;
         let constraint = match (&prompt.constraint, &form) {
@@ -228,10 +237,12 @@ pub(crate) async fn start(
             constraint,
             app.engine.limits().max_sequence_len(),
         )?;
+        let max_tokens = tokens.max_tokens;
         let samples = app
             .engine
             .submit(tokens, request.n as usize)
             .map_err(|error| prompt::refused(&error, prompt.param))?;
+        app.metrics.choices.asked(request.n, max_tokens);
         generating.add(samples, &request.sampling, report, prompt.parsers);
     }
     Ok(generating)

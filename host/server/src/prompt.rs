@@ -3,13 +3,15 @@
 use engine::{CacheScope, SubmitError};
 use http::StatusCode;
 use sandbox::{
-    ApiError, Caller, Constraint, Input, Parser, PluginSet, PromptReport, PromptToken,
-    TemplateInstance,
+    ApiError, Constraint, Input, Parser, PluginSet, PromptReport, PromptToken, TemplateInstance,
 };
+use tracing::{Instrument, Span};
 
 use crate::{
     app::App,
     error::{self, coded, invalid, overloaded, refusal},
+    pipeline::Arrival,
+    trace,
 };
 
 /// A prompt, what must come after it, and who reads the model's answers to it.
@@ -51,7 +53,7 @@ pub(crate) async fn read(
     around: Around,
     num_samples: u32,
     template: &mut Option<TemplateInstance>,
-    caller: &Caller,
+    arrival: &Arrival,
 ) -> Result<Prompt, ApiError> {
     let param = param_of(input);
     let failed = |error: sandbox::PluginError| error::of_plugin(&error);
@@ -62,13 +64,14 @@ pub(crate) async fn read(
                 None => template.insert(
                     plugins
                         .template
-                        .start(&caller.request_id)
+                        .start(&arrival.request_id)
                         .await
                         .map_err(failed)?,
                 ),
             };
             let sandbox::Prompt { text, constraint } = instance
                 .render(&app.model_template(model), conversation)
+                .instrument(trace::render(&arrival.span))
                 .await
                 .map_err(failed)??;
             let mut parsers = Vec::new();
@@ -76,7 +79,8 @@ pub(crate) async fn read(
                 parsers.push(instance.parser(conversation, &text).await.map_err(failed)?);
             }
             // The template has written what begins a sequence; the tokenizer must not add it again.
-            let (text, tokens) = tokenise(app, text, text::Tokenizer::encode, param).await?;
+            let span = trace::tokenise(&arrival.span);
+            let (text, tokens) = tokenise(app, text, text::Tokenizer::encode, param, span).await?;
             Ok(Prompt {
                 tokens,
                 text: Some(text),
@@ -90,7 +94,8 @@ pub(crate) async fn read(
                 Around::AsTokenizer => text::Tokenizer::encode_prompt,
                 Around::Nothing => text::Tokenizer::encode,
             };
-            let (text, tokens) = tokenise(app, text.clone(), encode, param).await?;
+            let span = trace::tokenise(&arrival.span);
+            let (text, tokens) = tokenise(app, text.clone(), encode, param, span).await?;
             Ok(Prompt {
                 tokens,
                 text: Some(text),
@@ -117,11 +122,15 @@ async fn tokenise(
     text: String,
     encode: Encode,
     param: &str,
+    span: Span,
 ) -> Result<(String, Vec<u32>), ApiError> {
     let tokenizer = app.model.tokenizer.clone();
     let encode = move || encode(&tokenizer, &text).map(|tokens| (text, tokens));
     match tokio::task::spawn_blocking(encode).await {
-        Ok(Ok(encoded)) => Ok(encoded),
+        Ok(Ok((text, tokens))) => {
+            span.record("num_tokens", tokens.len());
+            Ok((text, tokens))
+        }
         Ok(Err(error)) => Err(invalid(
             param,
             format!("the prompt cannot be tokenised: {error}"),

@@ -8,12 +8,14 @@ use http::{Response, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use sandbox::{ApiError, Event, Header, PluginError, Reply, Usage};
+use tracing::Span;
 
 use crate::{
     body::{Body, full},
     error,
     generating::Generating,
     pipeline::insert_headers,
+    trace,
 };
 
 /// A request that failed before it began.
@@ -44,13 +46,16 @@ pub(crate) async fn respond(
     generating: Generating,
     mut reply: Reply,
     streams: bool,
+    request: &Span,
 ) -> Response<Body> {
+    let span = trace::reply(request);
     let headers = match reply.headers().await {
         Ok(headers) => headers,
         Err(broken) => return error::response(&error::of_plugin(&broken)),
     };
     let mut encoder = Encoder {
         state: Some((generating, reply)),
+        _span: span,
     };
     let body = match encoder.first(streams).await {
         Ok(first) if encoder.state.is_none() => full(first),
@@ -74,6 +79,8 @@ fn with_headers(body: Body, headers: Vec<Header>) -> Response<Body> {
 struct Encoder {
     /// `None` once the last byte was made.
     state: Option<(Generating, Reply)>,
+    /// Ends with the last byte, or when the client leaves.
+    _span: Span,
 }
 
 impl Encoder {

@@ -1,10 +1,11 @@
 //! What the tokens of a text are, and the text of tokens, without the engine.
 
-use sandbox::{ApiError, Caller, Event, PluginSet, TokenizeRequest, Usage};
+use sandbox::{ApiError, Event, PluginSet, TokenizeRequest, Usage};
 
 use crate::{
     app::App,
     error::invalid,
+    pipeline::Arrival,
     prompt::{self, Around},
 };
 
@@ -13,7 +14,7 @@ pub(crate) async fn run(
     app: &App,
     plugins: &PluginSet,
     request: &TokenizeRequest,
-    caller: &Caller,
+    arrival: &Arrival,
 ) -> Result<(Vec<Event>, Usage), ApiError> {
     let around = match request.add_special_tokens {
         true => Around::AsTokenizer,
@@ -29,7 +30,16 @@ pub(crate) async fn run(
     };
     for (index, input) in request.inputs.iter().enumerate() {
         let model = &request.model;
-        let read = prompt::read(app, plugins, model, input, around, 0, &mut template, caller);
+        let read = prompt::read(
+            app,
+            plugins,
+            model,
+            input,
+            around,
+            0,
+            &mut template,
+            arrival,
+        );
         let prompt = read.await?;
         let vocab_len = app.engine.limits().vocab_len;
         if let Some(id) = prompt.tokens.iter().find(|&&id| id as usize >= vocab_len) {

@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sandbox::{ApiError, Caller, FunctionBody, FunctionFailed, Visit};
+use tracing::Span;
 
 use super::{Found, model::Model};
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     error::{self, refusal},
     metrics::FunctionOutcome,
     pipeline::Arrival,
+    trace,
 };
 
 /// Lets the request in and has a fresh instance answer it.
@@ -47,7 +49,7 @@ pub(crate) async fn answer(
         return Err(refusal(StatusCode::BAD_REQUEST, message));
     }
     let wants_body = request.method() != Method::HEAD;
-    let mut watch = Watch::new(app, &found);
+    let mut watch = Watch::new(app, &found, &arrival.span);
     let place = found.gate.enter(&found.name).await;
     let place = place.inspect_err(|_| watch.outcome = FunctionOutcome::Rejected)?;
     // From here on, a request that leaves early was given up by its client.
@@ -88,16 +90,18 @@ struct Watch {
     version: u32,
     began: Instant,
     outcome: FunctionOutcome,
+    _span: Span,
 }
 
 impl Watch {
-    fn new(app: &Arc<App>, found: &Found) -> Self {
+    fn new(app: &Arc<App>, found: &Found, request: &Span) -> Self {
         Self {
             app: app.clone(),
             function: found.name.clone(),
             version: found.version,
             began: Instant::now(),
             outcome: FunctionOutcome::Rejected,
+            _span: trace::handle(request, &found.name, found.version),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     error::{coded, refusal},
     generating::Generating,
     pipeline::{self, Arrival},
+    trace,
 };
 
 /// The model, for the function that answers one request.
@@ -34,8 +35,12 @@ impl sandbox::Model for Model {
             self.check_name(&request.model)?;
             let plugins = self.app.plugins.current();
             let plugins = &plugins.plugins;
+            let arrival = Arrival {
+                span: trace::generate(&self.arrival.span),
+                ..self.arrival.clone()
+            };
             let generating =
-                pipeline::start(&self.app, plugins, request, &caller, &self.arrival).await?;
+                pipeline::start(&self.app, plugins, request, &caller, &arrival).await?;
             let usage = generating.usage();
             let generation: Box<dyn sandbox::Generation> = Box::new(Generation {
                 generating: Some(generating),
@@ -49,18 +54,12 @@ impl sandbox::Model for Model {
     fn embed(
         &self,
         request: EmbeddingRequest,
-        caller: Caller,
+        _: Caller,
     ) -> BoxFuture<'_, Result<Embeddings, ApiError>> {
         async move {
             self.check_name(&request.model)?;
             let plugins = self.app.plugins.current();
-            let embedded = embed::run(
-                &self.app,
-                &plugins.plugins,
-                &request,
-                &caller,
-                &self.arrival,
-            );
+            let embedded = embed::run(&self.app, &plugins.plugins, &request, &self.arrival);
             let (events, usage) = embedded.await?;
             let vector = |event| match event {
                 Event::Embedding(embedding) => Some(embedding.vector),

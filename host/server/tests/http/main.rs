@@ -9,6 +9,7 @@ mod functions;
 mod hostile;
 mod keys;
 mod load;
+mod metrics;
 mod reload;
 mod sampling;
 mod support;

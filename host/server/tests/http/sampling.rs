@@ -224,9 +224,9 @@ async fn a_prompt_that_comes_again_is_found_but_not_under_another_salt() {
     assert_eq!(cached(Some("tenant")).await, 0);
     assert!(cached(Some("tenant")).await >= 16);
     let metrics = server.metrics().await;
-    let hits = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("vllm:prefix_cache_hits_total{model_name=\"demo\"} "));
+    let hits = metrics.lines().find_map(|line| {
+        line.strip_prefix("vllm:prefix_cache_hits_total{model_name=\"demo\",engine=\"0\"} ")
+    });
     assert!(hits.unwrap().parse::<u64>().unwrap() >= 32, "{metrics}");
 }
 
