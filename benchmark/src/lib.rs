@@ -18,3 +18,4 @@ pub use args::{BenchmarkArgs, Endpoint};
 pub use error::Error;
 pub use report::{Report, RequestRecord};
 pub use run::{measure, run};
+pub use sse::SseParser;

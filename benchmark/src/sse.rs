@@ -5,7 +5,7 @@
 /// Lines end in LF, CRLF or CR. Comments and fields other than `data` are skipped, several `data` lines of one event are
 /// joined by LF, and an event ends at an empty line; one that is cut off before that is never reported.
 #[derive(Debug, Default)]
-pub(crate) struct SseParser {
+pub struct SseParser {
     line: Vec<u8>,
     data: Option<Vec<u8>>,
     /// The last byte seen was a CR, which ended its line; an LF that follows it belongs to the same line end.
@@ -14,7 +14,7 @@ pub(crate) struct SseParser {
 
 impl SseParser {
     /// Takes the next bytes and returns the data of every event that they complete.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
         let mut rest = bytes;
         while let Some(&first) = rest.first() {

@@ -25,6 +25,8 @@ mod bindings;
 mod counters;
 mod error;
 mod function;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guest;
 mod instance;
 mod key_value;

@@ -15,3 +15,4 @@ mod sampling;
 mod support;
 mod surface;
 mod tls;
+mod transcripts;

@@ -139,9 +139,26 @@ impl Server {
     }
 
     /// A server whose model takes one step per message of the test, and as many as it likes once the test hung up.
-    pub(crate) async fn start_gated(mut setup: Setup) -> (mpsc::Sender<()>, Self) {
+    pub(crate) async fn start_gated(setup: Setup) -> (mpsc::Sender<()>, Self) {
+        let runner = FakeRunner::new(limits(&tokenizer(), setup.max_model_len));
+        Self::start_gated_with(setup, runner).await
+    }
+
+    /// The same, but its model fails after `num_steps` steps: twice, as a step is tried again.
+    pub(crate) async fn start_gated_failing(
+        setup: Setup,
+        num_steps: usize,
+    ) -> (mpsc::Sender<()>, Self) {
+        let failure = StepError::Failed("the device was lost".into());
+        let failures =
+            std::iter::repeat_n(None, num_steps).chain([failure.clone(), failure].map(Some));
+        let limits = limits(&tokenizer(), setup.max_model_len);
+        let runner = FakeRunner::new(limits).with_failures(failures);
+        Self::start_gated_with(setup, runner).await
+    }
+
+    async fn start_gated_with(mut setup: Setup, inner: FakeRunner) -> (mpsc::Sender<()>, Self) {
         let (open, gate) = mpsc::channel();
-        let inner = FakeRunner::new(limits(&tokenizer(), setup.max_model_len));
         // Each step is read before the next one waits for the gate.
         setup.engine.overlap = Overlap::Off;
         let server = Self::start_with(setup, Gated { inner, gate }).await;
@@ -333,9 +350,12 @@ pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
         .expect("it never came true");
 }
 
+/// The steps of [`take_first_steps`].
+pub(crate) const FIRST_STEPS: usize = 6;
+
 /// Lets a gated runner take enough steps for the first visible text (a token may be half a character), and too few to end.
 pub(crate) fn take_first_steps(open: &mpsc::Sender<()>) {
-    (0..6).for_each(|_| open.send(()).unwrap());
+    (0..FIRST_STEPS).for_each(|_| open.send(()).unwrap());
 }
 
 impl ModelRunner for Gated {
