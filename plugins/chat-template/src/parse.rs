@@ -10,6 +10,7 @@ mod tool_call;
 
 use plugin_sdk::{Conversation, Delta, OutputParser, ToolCallArguments, ToolCallStart, ToolChoice};
 
+use crate::forced_call;
 use crate::marks::{THINK, THINK_END, TOOL_CALL, TOOL_CALL_END};
 use arguments::{Arguments, Head};
 use hold_back::{Found, begun_len, find};
@@ -26,6 +27,8 @@ pub struct MarkParser {
     held: String,
     /// Whether tool calls are looked for.
     tools: bool,
+    /// Whether nothing else may be written.
+    forced: bool,
     num_calls: u32,
 }
 
@@ -78,6 +81,7 @@ impl MarkParser {
             state,
             held,
             tools: !conversation.tools.is_empty() && conversation.tool_choice != ToolChoice::None,
+            forced: forced_call::beginning(conversation).is_some(),
             num_calls: 0,
         }
     }
@@ -245,6 +249,8 @@ impl OutputParser for MarkParser {
             State::Reasoning { .. } => deltas.reasoning(&held),
             // The limit of tokens, most likely: the client has what there is.
             State::Arguments(_) | State::CallEnd => {}
+            // A grammar has held the model to the call that it had no time to write.
+            State::ToolCall { .. } if self.forced => {}
             State::ToolCall {
                 begun_with,
                 prompted_len,

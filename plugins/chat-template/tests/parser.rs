@@ -417,19 +417,18 @@ fn a_call_that_the_prompt_has_begun_is_gone_on_with() {
         parse(&conversation, prompt, [answer]),
         [call(0, "f", "{\"a\": 1}"), content("x")]
     );
+    // Held to the grammar, the model ends within the call only where its tokens do.
     assert_eq!(
-        parse(&conversation, prompt, [" I cannot."]),
-        [content(" I cannot.")]
+        parse(&conversation, prompt, [" {\"a\": "]),
+        [call(0, "f", "{\"a\": ")]
     );
+    assert_eq!(parse(&conversation, prompt, [" "]), []);
 
     conversation.tool_choice = ToolChoice::Required;
     let prompt = "<tool_call>\n{\"name\": \"";
     let answer = "g\", \"arguments\": {}}\n</tool_call>";
     assert_eq!(parse(&conversation, prompt, [answer]), [call(0, "g", "{}")]);
-    assert_eq!(
-        parse(&conversation, prompt, ["no</tool_call>", "\""]),
-        [content("no</tool_call>\"")]
-    );
+    assert_eq!(parse(&conversation, prompt, ["g\", \"argu"]), []);
 }
 
 #[test]

@@ -106,6 +106,7 @@ pub(super) struct TextEvent<'a> {
 pub(super) struct ArgumentsEvent<'a> {
     #[serde(flatten)]
     pub(super) place: Place<'a>,
+    pub(super) name: &'a str,
     pub(super) arguments: &'a str,
 }
 

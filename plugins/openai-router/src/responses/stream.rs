@@ -159,7 +159,7 @@ impl<'a> ItemWriter<'a> {
             text,
             logprobs: self.of_message(Entries(logprobs)),
         };
-        match self.item.kind {
+        match &self.item.kind {
             Kind::Reasoning => {
                 self.events
                     .write(self.out, "response.reasoning_text.done", whole);
@@ -168,11 +168,12 @@ impl<'a> ItemWriter<'a> {
                 self.events
                     .write(self.out, "response.output_text.done", whole);
             }
-            Kind::Call { .. } => self.events.write(
+            Kind::Call { name, .. } => self.events.write(
                 self.out,
                 "response.function_call_arguments.done",
                 ArgumentsEvent {
                     place,
+                    name,
                     arguments: text,
                 },
             ),

@@ -123,7 +123,7 @@ fn reasoning_and_each_call_are_items_one_after_the_other() {
         ),
         (
             "response.function_call_arguments.done",
-            &format!(r#"{weather},"arguments":"{{\"city\":\"Rome\"}}""#),
+            &format!(r#"{weather},"name":"weather","arguments":"{{\"city\":\"Rome\"}}""#),
         ),
         (
             "response.output_item.done",
@@ -139,7 +139,7 @@ fn reasoning_and_each_call_are_items_one_after_the_other() {
         ),
         (
             "response.function_call_arguments.done",
-            &format!(r#"{time},"arguments":"{{}}""#),
+            &format!(r#"{time},"name":"time","arguments":"{{}}""#),
         ),
         (
             "response.output_item.done",
