@@ -8,7 +8,7 @@ use crate::{
     app::App,
     generating,
     pipeline::{self, Arrival},
-    prompt::{self, Around},
+    prompt::{self, Around, Reader},
 };
 
 /// The vectors of a request in the order of its inputs, and the tokens that they took. At most half of the engine's places are
@@ -21,7 +21,15 @@ pub(crate) async fn run(
 ) -> Result<(Vec<Event>, Usage), ApiError> {
     arrival.admit_generation(&request.model)?;
     let most = (app.engine.max_sequences() / 2).max(1);
-    let mut template = None;
+    let mut reader = Reader {
+        app,
+        plugins,
+        model: &request.model,
+        around: Around::AsTokenizer,
+        num_samples: 0,
+        arrival,
+        template: None,
+    };
     let mut running = FuturesUnordered::new();
     let mut vectors = vec![Vec::new(); request.inputs.len()];
     let mut done = |(index, vector): (usize, Result<Vec<f32>, GenerationFailed>)| {
@@ -30,18 +38,7 @@ pub(crate) async fn run(
     };
     let mut num_tokens = 0;
     for (index, input) in request.inputs.iter().enumerate() {
-        let (model, around) = (&request.model, Around::AsTokenizer);
-        let read = prompt::read(
-            app,
-            plugins,
-            model,
-            input,
-            around,
-            0,
-            &mut template,
-            arrival,
-        );
-        let prompt = read.await?;
+        let prompt = reader.read(input).await?;
         num_tokens += prompt.tokens.len();
         arrival.charge_tokens(prompt.tokens.len());
         let asked = EmbeddingRequest {

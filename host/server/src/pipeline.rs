@@ -17,7 +17,7 @@ use crate::{
     constraint, cors, embed, error, functions,
     generating::Generating,
     health,
-    prompt::{self, Around},
+    prompt::{self, Around, Reader},
     reply, request_id, routes,
     sampling::SamplingPlan,
     tokenize, trace,
@@ -210,18 +210,17 @@ pub(crate) async fn start(
         deadline(app, arrival),
     );
     let mut generating = Generating::new(app.clone(), arrival.clone());
+    let mut reader = Reader {
+        app,
+        plugins,
+        model: &request.model,
+        around: Around::AsTokenizer,
+        num_samples: request.n,
+        arrival,
+        template: None,
+    };
     for (index, input) in request.inputs.iter().enumerate() {
-        let prompt = prompt::read(
-            app,
-            plugins,
-            &request.model,
-            input,
-            Around::AsTokenizer,
-            request.n,
-            &mut generating.template,
-            arrival,
-        )
-        .await?;
+        let prompt = reader.read(input).await?;
         let constraint = match (&prompt.constraint, &form) {
             (Some(_), Some(_)) => return Err(two_forms()),
             (Some(of_call), None) => Some(constraint::compile(app, of_call, "tools").await?),
@@ -245,6 +244,7 @@ pub(crate) async fn start(
         app.metrics.choices.asked(request.n, max_tokens);
         generating.add(samples, &request.sampling, report, prompt.parsers);
     }
+    generating.template = reader.template;
     Ok(generating)
 }
 

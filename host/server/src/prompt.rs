@@ -3,9 +3,10 @@
 use engine::{CacheScope, SubmitError};
 use http::StatusCode;
 use sandbox::{
-    ApiError, Constraint, Input, Parser, PluginSet, PromptReport, PromptToken, TemplateInstance,
+    ApiError, Constraint, Conversation, Input, Parser, PluginSet, PromptReport, PromptToken,
+    TemplateInstance,
 };
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::{
     app::App,
@@ -35,112 +36,118 @@ pub(crate) enum Around {
     Nothing,
 }
 
+/// The field of a client's request that a conversation comes from.
+const CONVERSATION: &str = "messages";
+
 /// Which field of the client's request an input came from.
 fn param_of(input: &Input) -> &'static str {
     match input {
-        Input::Chat(_) => "messages",
+        Input::Chat(_) => CONVERSATION,
         Input::Text(_) | Input::Tokens(_) => "prompt",
     }
 }
 
-/// Renders a conversation, tokenises a text, takes tokens as they are. The first conversation of a request starts the
-/// template's instance, which the others and the parsers of all `num_samples` answers to each share.
-pub(crate) async fn read(
-    app: &App,
-    plugins: &PluginSet,
-    model: &str,
-    input: &Input,
-    around: Around,
-    num_samples: u32,
-    template: &mut Option<TemplateInstance>,
-    arrival: &Arrival,
-) -> Result<Prompt, ApiError> {
-    let param = param_of(input);
-    let failed = |error: sandbox::PluginError| error::of_plugin(&error);
-    match input {
-        Input::Chat(conversation) => {
-            let instance = match template {
-                Some(instance) => instance,
-                None => template.insert(
-                    plugins
-                        .template
-                        .start(&arrival.request_id)
-                        .await
-                        .map_err(failed)?,
-                ),
-            };
-            let sandbox::Prompt { text, constraint } = instance
-                .render(&app.model_template(model), conversation)
-                .instrument(trace::render(&arrival.span))
-                .await
-                .map_err(failed)??;
-            let mut parsers = Vec::new();
-            for _ in 0..num_samples {
-                parsers.push(instance.parser(conversation, &text).await.map_err(failed)?);
+/// Reads the inputs of one request, which have all of this in common.
+pub(crate) struct Reader<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) plugins: &'a PluginSet,
+    /// The served name that was asked for.
+    pub(crate) model: &'a str,
+    pub(crate) around: Around,
+    /// Answers to each input, each of which a conversation has a parser for.
+    pub(crate) num_samples: u32,
+    pub(crate) arrival: &'a Arrival,
+    /// Started by the first conversation; all others and the parsers share it.
+    pub(crate) template: Option<TemplateInstance>,
+}
+
+impl Reader<'_> {
+    /// Renders a conversation, tokenises a text, takes tokens as they are.
+    pub(crate) async fn read(&mut self, input: &Input) -> Result<Prompt, ApiError> {
+        match input {
+            Input::Chat(conversation) => self.render(conversation).await,
+            Input::Text(text) => {
+                let encode = match self.around {
+                    Around::AsTokenizer => text::Tokenizer::encode_prompt,
+                    Around::Nothing => text::Tokenizer::encode,
+                };
+                let (text, tokens) = self.tokenise(text.clone(), encode, param_of(input)).await?;
+                Ok(Prompt {
+                    tokens,
+                    text: Some(text),
+                    constraint: None,
+                    parsers: Vec::new(),
+                    param: param_of(input),
+                })
             }
-            // The template has written what begins a sequence; the tokenizer must not add it again.
-            let span = trace::tokenise(&arrival.span);
-            let (text, tokens) = tokenise(app, text, text::Tokenizer::encode, param, span).await?;
-            Ok(Prompt {
-                tokens,
-                text: Some(text),
-                constraint,
-                parsers,
-                param,
-            })
-        }
-        Input::Text(text) => {
-            let encode = match around {
-                Around::AsTokenizer => text::Tokenizer::encode_prompt,
-                Around::Nothing => text::Tokenizer::encode,
-            };
-            let span = trace::tokenise(&arrival.span);
-            let (text, tokens) = tokenise(app, text.clone(), encode, param, span).await?;
-            Ok(Prompt {
-                tokens,
-                text: Some(text),
+            Input::Tokens(tokens) => Ok(Prompt {
+                tokens: tokens.clone(),
+                text: None,
                 constraint: None,
                 parsers: Vec::new(),
-                param,
-            })
+                param: param_of(input),
+            }),
         }
-        Input::Tokens(tokens) => Ok(Prompt {
-            tokens: tokens.clone(),
-            text: None,
-            constraint: None,
-            parsers: Vec::new(),
-            param,
-        }),
+    }
+
+    async fn render(&mut self, conversation: &Conversation) -> Result<Prompt, ApiError> {
+        let failed = |error: sandbox::PluginError| error::of_plugin(&error);
+        let instance = match &mut self.template {
+            Some(instance) => instance,
+            none => {
+                let started = self.plugins.template.start(&self.arrival.request_id).await;
+                none.insert(started.map_err(failed)?)
+            }
+        };
+        let sandbox::Prompt { text, constraint } = instance
+            .render(&self.app.model_template(self.model), conversation)
+            .instrument(trace::render(&self.arrival.span))
+            .await
+            .map_err(failed)??;
+        let mut parsers = Vec::new();
+        for _ in 0..self.num_samples {
+            parsers.push(instance.parser(conversation, &text).await.map_err(failed)?);
+        }
+        // The template has written what begins a sequence; the tokenizer must not add it again.
+        let encode = text::Tokenizer::encode;
+        let (text, tokens) = self.tokenise(text, encode, CONVERSATION).await?;
+        Ok(Prompt {
+            tokens,
+            text: Some(text),
+            constraint,
+            parsers,
+            param: CONVERSATION,
+        })
+    }
+
+    /// A long prompt takes milliseconds to tokenise, in which other requests' tokens must not wait.
+    async fn tokenise(
+        &self,
+        text: String,
+        encode: Encode,
+        param: &str,
+    ) -> Result<(String, Vec<u32>), ApiError> {
+        let span = trace::tokenise(&self.arrival.span);
+        let tokenizer = self.app.model.tokenizer.clone();
+        let encode = move || encode(&tokenizer, &text).map(|tokens| (text, tokens));
+        match tokio::task::spawn_blocking(encode).await {
+            Ok(Ok((text, tokens))) => {
+                span.record("num_tokens", tokens.len());
+                Ok((text, tokens))
+            }
+            Ok(Err(error)) => Err(invalid(
+                param,
+                format!("the prompt cannot be tokenised: {error}"),
+            )),
+            Err(stopped) => {
+                let message = format!("the tokenizer stopped: {stopped}");
+                Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, message))
+            }
+        }
     }
 }
 
 type Encode = fn(&text::Tokenizer, &str) -> Result<Vec<u32>, text::Error>;
-
-/// A long prompt takes milliseconds to tokenise, in which other requests' tokens must not wait.
-async fn tokenise(
-    app: &App,
-    text: String,
-    encode: Encode,
-    param: &str,
-    span: Span,
-) -> Result<(String, Vec<u32>), ApiError> {
-    let tokenizer = app.model.tokenizer.clone();
-    let encode = move || encode(&tokenizer, &text).map(|tokens| (text, tokens));
-    match tokio::task::spawn_blocking(encode).await {
-        Ok(Ok((text, tokens))) => {
-            span.record("num_tokens", tokens.len());
-            Ok((text, tokens))
-        }
-        Ok(Err(error)) => Err(invalid(
-            param,
-            format!("the prompt cannot be tokenised: {error}"),
-        )),
-        Err(stopped) => {
-            let message = format!("the tokenizer stopped: {stopped}");
-            Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, message))
-        }
-    }
-}
 
 /// A prompt as its client reads it, without probabilities.
 pub(crate) fn report(

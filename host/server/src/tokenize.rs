@@ -6,7 +6,7 @@ use crate::{
     app::App,
     error::invalid,
     pipeline::Arrival,
-    prompt::{self, Around},
+    prompt::{self, Around, Reader},
 };
 
 /// The prompts of a request, one event for each input.
@@ -20,7 +20,15 @@ pub(crate) async fn run(
         true => Around::AsTokenizer,
         false => Around::Nothing,
     };
-    let mut template = None;
+    let mut reader = Reader {
+        app,
+        plugins,
+        model: &request.model,
+        around,
+        num_samples: 0,
+        arrival,
+        template: None,
+    };
     let mut events = Vec::with_capacity(request.inputs.len());
     let mut usage = Usage {
         prompt_tokens: 0,
@@ -29,18 +37,7 @@ pub(crate) async fn run(
         reasoning_tokens: 0,
     };
     for (index, input) in request.inputs.iter().enumerate() {
-        let model = &request.model;
-        let read = prompt::read(
-            app,
-            plugins,
-            model,
-            input,
-            around,
-            0,
-            &mut template,
-            arrival,
-        );
-        let prompt = read.await?;
+        let prompt = reader.read(input).await?;
         let vocab_len = app.engine.limits().vocab_len;
         if let Some(id) = prompt.tokens.iter().find(|&&id| id as usize >= vocab_len) {
             let message = format!("token id {id} is outside the vocabulary of {vocab_len}");

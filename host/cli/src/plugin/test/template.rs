@@ -52,12 +52,12 @@ impl Subject for Template {
         let rest = Vec::<Delta>::of(rest.await?);
         Ok(Seen {
             summary: format!("a prompt of {} bytes", prompt.text.len()),
-            snapshot: json!({
+            snapshot: snapshot(&json!({
                 "prompt": prompt.text,
-                "constraint": snapshot(&Option::<Constraint>::of(prompt.constraint)),
-                "pushed": snapshot(&pushed),
-                "finished": snapshot(&rest),
-            }),
+                "constraint": Option::<Constraint>::of(prompt.constraint),
+                "pushed": pushed,
+                "finished": rest,
+            })),
         })
     }
 
