@@ -143,7 +143,7 @@ impl Scheduler {
 
     /// Ends the sequences that nobody waits for and those whose deadline has passed.
     pub fn drop_unwanted(&mut self, now: Instant) {
-        let is_over = |sequence: &Sequence| {
+        let is_over = |sequence: &mut Sequence| {
             if sequence.is_overdue(now) {
                 sequence.fail(GenerationFailed::DeadlineExceeded);
             }
@@ -152,9 +152,8 @@ impl Scheduler {
         self.waiting.retain(|_, sequence| !is_over(sequence));
         let over: Vec<SeqId> = self
             .running
-            .iter()
-            .filter(|(_, running)| is_over(&running.sequence))
-            .map(|(id, _)| *id)
+            .iter_mut()
+            .filter_map(|(id, running)| is_over(&mut running.sequence).then_some(*id))
             .collect();
         over.into_iter().for_each(|id| self.remove(id));
     }
@@ -274,8 +273,7 @@ impl Scheduler {
 
     /// Ends one sequence.
     pub fn fail(&mut self, id: SeqId, failure: GenerationFailed) {
-        let running = self.running.get(&id).map(|running| &running.sequence);
-        if let Some(sequence) = running.or_else(|| self.waiting.get(&id)) {
+        if let Some(sequence) = self.sequence_mut(id) {
             sequence.fail(failure);
             self.remove(id);
         }

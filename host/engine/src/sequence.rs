@@ -49,7 +49,8 @@ pub struct Sequence {
     form: Form,
     has_started: bool,
     client: Client,
-    _place: Place,
+    /// Given back before its client hears of its end: that client's next request may come at once.
+    place: Option<Place>,
 }
 
 /// What is wanted of each of some tokens of a prompt besides its keys and values.
@@ -170,7 +171,7 @@ impl Sequence {
             form: job.as_ref().map_or(Form::Free, Form::away),
             has_started: false,
             client: Client::Text(events),
-            _place: place,
+            place: Some(place),
         };
         (sequence, job)
     }
@@ -218,7 +219,7 @@ impl Sequence {
                 sum: Vec::new(),
                 vector,
             },
-            _place: place,
+            place: Some(place),
         }
     }
 
@@ -436,6 +437,7 @@ impl Sequence {
     pub fn pooled(&mut self, len: usize, state: &[f64]) -> Progress {
         self.client.add(state);
         if self.last == Purpose::Hidden(Pooling::Last) {
+            self.place = None;
             self.client.hand_over(1);
             return Progress::Ended;
         }
@@ -443,6 +445,7 @@ impl Sequence {
         if !self.each.unread.is_empty() {
             return Progress::Running;
         }
+        self.place = None;
         self.client.hand_over(self.tokens.len());
         Progress::Ended
     }
@@ -470,11 +473,13 @@ impl Sequence {
     }
 
     /// Reports its end.
-    pub fn fail(&self, failure: GenerationFailed) {
+    pub fn fail(&mut self, failure: GenerationFailed) {
+        self.place = None;
         self.client.fail(failure);
     }
 
-    fn finish(&self, reason: FinishReason, stop_token: Option<ChosenToken>) {
+    fn finish(&mut self, reason: FinishReason, stop_token: Option<ChosenToken>) {
+        self.place = None;
         self.report(Event::Finished { reason, stop_token });
     }
 

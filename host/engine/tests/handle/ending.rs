@@ -3,7 +3,8 @@
 use std::sync::Barrier;
 
 use engine::{
-    ComputeThread, EngineHandle, Event, GenerationFailed, ModelRunner, RunnerLimits, SubmitError,
+    ComputeThread, EngineConfig, EngineHandle, Event, GenerationFailed, ModelRunner, RunnerLimits,
+    SubmitError,
     fake::FakeRunner,
     runner::{RowOutcome, Step, StepError},
 };
@@ -149,4 +150,22 @@ async fn a_step_that_fails_ends_its_row_and_the_engine_goes_on() {
     );
     drop(handle);
     thread.join().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asks_again_at_once_finds_its_place_free() {
+    let one_place = EngineConfig {
+        max_num_seqs: 1,
+        max_num_queued_reqs: 0,
+        ..config()
+    };
+    for (handle, thread) in every_way(&one_place) {
+        for token in 0..200 {
+            let samples = handle.submit(request(&[token % 40], 2), 1);
+            let generation = samples.expect("the last one has ended").remove(0);
+            assert!(!collect(generation).await.is_empty());
+        }
+        drop(handle);
+        thread.join().unwrap().unwrap();
+    }
 }
