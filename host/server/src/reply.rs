@@ -18,6 +18,9 @@ use crate::{
     trace,
 };
 
+/// Vectors that a router is handed in one call, within its limits of time and memory and of what it may return.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// A request that failed before it began.
 pub(crate) async fn refuse(reply: Reply, error: &ApiError) -> Response<Body> {
     match reply.fail(error).await {
@@ -30,7 +33,10 @@ pub(crate) async fn refuse(reply: Reply, error: &ApiError) -> Response<Body> {
 pub(crate) async fn whole(mut reply: Reply, events: &[Event], usage: Usage) -> Response<Body> {
     let encoded = async {
         let headers = reply.headers().await?;
-        let mut body = reply.push(events).await?;
+        let mut body = Vec::new();
+        for some in events.chunks(EVENTS_AT_ONCE) {
+            body.extend(reply.push(some).await?);
+        }
         body.extend(reply.finish(usage).await?);
         Ok((headers, body))
     };

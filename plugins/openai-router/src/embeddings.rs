@@ -19,6 +19,9 @@ use crate::{
 /// The most inputs of one request, as in OpenAI's schema.
 const MAX_INPUTS: usize = 2048;
 
+/// What stands before the first vector.
+const BEGINNING: &[u8] = br#"{"object":"list","data":["#;
+
 /// What vLLM's clients may send and nothing here can honour.
 const UNSUPPORTED: &[Unsupported] = &[
     Unsupported::new(
@@ -59,7 +62,7 @@ pub(crate) fn parse(body: &[u8], server: &ServerInfo) -> Result<Outcome<Answer>,
         model: model.clone(),
         encoding,
         dimensions,
-        data: vec![Vec::new(); prompts.len()],
+        num_written: 0,
     };
     let request = EmbeddingRequest {
         pooling,
@@ -122,19 +125,17 @@ impl Encoding {
     }
 }
 
-/// Collects the vectors.
+/// Writes the vectors as they come: all of them together may be larger than what one call can return.
 struct Vectors {
     model: String,
     encoding: Encoding,
     dimensions: Option<usize>,
-    /// By input.
-    data: Vec<Vec<f32>>,
+    num_written: usize,
 }
 
+/// What stands behind the list of vectors.
 #[derive(Serialize)]
-struct List<'a> {
-    object: &'static str,
-    data: Vec<Item<'a>>,
+struct Rest<'a> {
     model: &'a str,
     usage: PromptUsage,
 }
@@ -142,7 +143,7 @@ struct List<'a> {
 #[derive(Serialize)]
 struct Item<'a> {
     object: &'static str,
-    index: usize,
+    index: u32,
     embedding: Vector<'a>,
 }
 
@@ -165,33 +166,38 @@ impl Reply for Vectors {
     }
 
     fn push(&mut self, events: Vec<Event>) -> Vec<u8> {
+        let mut out = Vec::new();
         for event in events {
-            if let Event::Embedding(embedding) = event
-                && let Some(place) = self.data.get_mut(embedding.input as usize)
-            {
-                *place = shortened(embedding.vector, self.dimensions);
-            }
+            let Event::Embedding(embedding) = event else {
+                continue;
+            };
+            out.extend_from_slice(match self.num_written {
+                0 => BEGINNING,
+                _ => b",",
+            });
+            self.num_written += 1;
+            let vector = shortened(embedding.vector, self.dimensions);
+            out.extend(json(&Item {
+                object: "embedding",
+                index: embedding.input,
+                embedding: self.encoding.write(&vector),
+            }));
         }
-        Vec::new()
+        out
     }
 
     fn finish(&mut self, usage: Usage) -> Vec<u8> {
-        json(&List {
-            object: "list",
-            data: (0..)
-                .zip(&self.data)
-                .map(|(index, vector)| Item {
-                    object: "embedding",
-                    index,
-                    embedding: self.encoding.write(vector),
-                })
-                .collect(),
+        let mut out = b"],".to_vec();
+        let rest = json(&Rest {
             model: &self.model,
             usage: PromptUsage {
                 prompt_tokens: usage.prompt_tokens,
                 total_tokens: usage.prompt_tokens,
             },
-        })
+        });
+        // Without its first brace: the object has begun.
+        out.extend_from_slice(&rest[1..]);
+        out
     }
 
     fn fail(&mut self, error: ApiError) -> Vec<u8> {
