@@ -1,23 +1,19 @@
 //! What several targets do alike: ask the router as the host would, and read its refusals as a client would.
 
+pub mod parts;
+pub mod response;
 pub mod script;
 pub mod stream;
 
 use openai_router::{Answer, OpenAi};
-use plugin_sdk::{
-    InferenceRequest, ModelCard, Outcome, Request, Response, Router, ServerInfo, mock,
-};
+use plugin_sdk::{ModelCard, Outcome, Request, Response, Router, ServerInfo, Task, mock};
 use serde_json::Value;
 
 /// The model that the router is told of.
 pub const MODEL: &str = "m";
 
 /// A request's way through the router: what it is to run, and who encodes the answer, or what it is answered at once.
-pub fn send(
-    path: &str,
-    body: &[u8],
-    settings: &str,
-) -> Result<(InferenceRequest, Answer), Response> {
+pub fn send(path: &str, body: &[u8], settings: &str) -> Result<(Task, Answer), Response> {
     mock::set_config(settings);
     let request = Request {
         method: "POST".to_owned(),
@@ -34,10 +30,11 @@ pub fn send(
             created: 1_700_000_000,
             max_model_len: 4096,
             root: MODEL.to_owned(),
+            embedding_len: Some(8),
         }],
     };
     match OpenAi::parse(request, server) {
-        Outcome::Infer(request, answer) => Ok((request, answer)),
+        Outcome::Run(task, answer) => Ok((task, answer)),
         Outcome::Respond(response) => Err(response),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arbitrary::Arbitrary;
 use plugin_sdk::{
     ChoiceDelta, ChoiceFinish, ChoiceLogprobs, Delta, Event, FinishReason, PositionLogprobs,
-    TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
+    PromptReport, PromptToken, TokenLogprob, ToolCallArguments, ToolCallStart, Usage,
 };
 
 /// Something that may happen to a choice.
@@ -23,6 +23,13 @@ pub enum Happening {
     Logprobs(Vec<Position>),
     /// It ends, for one of the reasons.
     Finished(u8),
+}
+
+/// A prompt that is told before its answers. Its first token has no probability.
+#[derive(Arbitrary, Debug)]
+pub struct Prompt {
+    text: String,
+    tokens: Vec<Position>,
 }
 
 /// A token that was chosen and its rivals.
@@ -116,6 +123,37 @@ impl Told {
             delta,
             usage_so_far,
         }))
+    }
+}
+
+impl Prompt {
+    /// The event that reports it, and what a choice that begins with it is so far.
+    pub fn report(self) -> (Event, Told) {
+        let tokens = (0..).zip(self.tokens).map(|(place, token)| {
+            let PositionLogprobs { chosen, top } = position(token);
+            let is_first = place == 0;
+            PromptToken {
+                id: chosen.id,
+                bytes: chosen.bytes,
+                logprob: (!is_first).then_some(chosen.logprob),
+                top: if is_first { Vec::new() } else { top },
+            }
+        });
+        let report = PromptReport {
+            input: 0,
+            text: self.text,
+            tokens: tokens.collect(),
+        };
+        let texts = report
+            .tokens
+            .iter()
+            .map(|token| String::from_utf8_lossy(&token.bytes).into_owned());
+        let told = Told {
+            all_text: report.text.clone(),
+            tokens: texts.collect(),
+            ..Told::default()
+        };
+        (Event::Prompt(report), told)
     }
 }
 

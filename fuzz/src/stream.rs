@@ -4,18 +4,22 @@ use serde_json::Value;
 
 use crate::script::{Choices, Told};
 
-/// The data of each event. Panics unless the bytes are whole events of one line of data each, as every client reads them.
-pub fn events(bytes: &[u8]) -> Vec<&str> {
+/// The name, if it has one, and the data of each event. Panics unless the bytes are whole events of one line of data each, as
+/// every client reads them.
+pub fn events(bytes: &[u8]) -> Vec<(Option<&str>, &str)> {
     let text = std::str::from_utf8(bytes).expect("a stream is text");
     let all = text.strip_suffix("\n\n").expect("the last event is whole");
-    let data = |event: &'_ str| -> usize {
-        assert!(!event.contains(['\n', '\r']), "an event has one line");
-        assert!(event.starts_with("data: "), "the line is data");
-        "data: ".len()
+    let read = |event| {
+        let (name, line) = match str::split_once(event, '\n') {
+            Some((first, line)) => (first.strip_prefix("event: "), line),
+            None => (None, event),
+        };
+        assert!(!event.contains('\r') && !line.contains('\n'), "{event:?}");
+        assert_eq!(event.contains('\n'), name.is_some(), "{event:?}");
+        let data = line.strip_prefix("data: ");
+        (name, data.expect("the line is data"))
     };
-    all.split("\n\n")
-        .map(|event| &event[data(event)..])
-        .collect()
+    all.split("\n\n").map(read).collect()
 }
 
 /// Takes note of what a chunk says. Panics unless it says it in OpenAI's shape, of one choice.
@@ -35,6 +39,11 @@ pub fn read_chunk(chunk: &Value, choices: &mut Choices) {
     let logprobs = &choice["logprobs"];
     if chunk["object"] == "text_completion" {
         told.all_text += choice["text"].as_str().expect("there is a text");
+        if let Some(offset) = logprobs["text_offset"].get(0) {
+            let tokens = told.tokens.iter();
+            let before: usize = tokens.map(|token| token.chars().count()).sum();
+            assert_eq!(offset.as_u64(), Some(before as u64));
+        }
         told.tokens.extend(texts(&logprobs["tokens"]));
         return;
     }

@@ -3,16 +3,15 @@
 
 #![no_main]
 
-use std::collections::BTreeSet;
-
 use arbitrary::Arbitrary;
 use chat_template::JinjaTemplate;
+use fuzz::parts::{MARKS, Written, join};
 use libfuzzer_sys::fuzz_target;
 use plugin_sdk::{
     ChatTemplate, Conversation, Delta, Message, ModelTemplate, OutputParser, Tool, ToolCall,
     ToolChoice,
 };
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 const QWEN3: &str = include_str!("../../plugins/chat-template/tests/golden/templates/qwen3.jinja");
 
@@ -23,6 +22,7 @@ struct Input {
     tool: Option<String>,
     tool_choice: Choice,
     continues: bool,
+    parallel_calls: bool,
     variables: Option<String>,
     answer: Vec<Piece>,
 }
@@ -71,23 +71,14 @@ enum Piece {
     Call(String, Vec<(String, String)>),
 }
 
-/// What the text came to; adjacent pieces of one kind are one.
-#[derive(Debug, PartialEq)]
-enum Part {
-    Content(String),
-    Reasoning(String),
-    Call(String, String),
-}
-
-const MARKS: [&str; 8] = [
-    "<think>",
-    "</think>",
-    "<tool_call>",
-    "</tool_call>",
-    "\n",
+/// What the model's text is likely to hold besides the marks.
+const JSON: [&str; 6] = [
     "{\"name\": \"f\", \"arguments\": ",
+    "{\"arguments\": {}, \"name\": \"f\"}",
     "{}",
     "}",
+    ", \"id\": 1",
+    "<",
 ];
 
 fuzz_target!(|input: Input| {
@@ -124,10 +115,24 @@ fuzz_target!(|input: Input| {
         .rsplit("<tool_call>\n")
         .next()
         .filter(|begun| begun.starts_with('{'));
-    let is_all =
-        adds_up(&parts, "", &text) || begun.is_some_and(|begun| adds_up(&parts, begun, &text));
+    let is_all = ["", begun.unwrap_or_default()].into_iter().any(|begun| {
+        let forced = must_call(&conversation);
+        Written {
+            begun,
+            text: &text,
+            forced,
+        }
+        .adds_up_to(&parts)
+    });
     assert!(is_all, "{parts:?} is not {text:?} after {prompt:?}");
 });
+
+fn must_call(conversation: &Conversation) -> bool {
+    match conversation.tool_choice {
+        ToolChoice::Auto | ToolChoice::None => false,
+        ToolChoice::Required | ToolChoice::Named(_) => true,
+    }
+}
 
 /// How a prompt ends that begins the call which the conversation asks for.
 fn forced_call(conversation: &Conversation) -> String {
@@ -152,15 +157,23 @@ fn render(template: Option<&str>, conversation: &Conversation) -> String {
         eos_token: None,
         now: 0,
     };
-    let rendered = JinjaTemplate::render(&model, conversation);
-    rendered.unwrap_or_else(|refusal| {
-        assert!((400..600).contains(&refusal.status) && !refusal.message.is_empty());
-        String::new()
-    })
+    match JinjaTemplate::render(&model, conversation) {
+        Ok(prompt) => {
+            assert_eq!(prompt.constraint.is_some(), must_call(conversation));
+            prompt.text
+        }
+        Err(refusal) => {
+            assert!((400..600).contains(&refusal.status) && !refusal.message.is_empty());
+            String::new()
+        }
+    }
 }
 
 fn text_of(piece: &Piece) -> String {
-    let mark = |number: u8| MARKS[usize::from(number) % MARKS.len()];
+    let mark = |number: u8| {
+        let mut all = MARKS.iter().chain(&JSON).cycle();
+        *all.nth(number.into()).expect("a cycle has no end")
+    };
     match piece {
         Piece::Text(text) => text.clone(),
         Piece::Mark(number) => mark(*number).to_owned(),
@@ -214,97 +227,8 @@ fn conversation(input: &Input) -> Conversation {
         },
         add_generation_prompt: !input.continues,
         continue_final_message: input.continues,
+        parallel_tool_calls: input.parallel_calls,
         template_variables: input.variables.clone(),
         ..Conversation::new(input.turns.iter().map(message).collect())
     }
-}
-
-/// Panics if a call's arguments come before it, or calls are not counted from 0.
-fn join(deltas: Vec<Delta>) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut num_calls = 0;
-    for delta in deltas {
-        match (delta, parts.last_mut()) {
-            (Delta::Content(text), Some(Part::Content(last))) => *last += &text,
-            (Delta::Reasoning(text), Some(Part::Reasoning(last))) => *last += &text,
-            (Delta::Content(text), _) => parts.push(Part::Content(text)),
-            (Delta::Reasoning(text), _) => parts.push(Part::Reasoning(text)),
-            (Delta::ToolCallStart(start), _) => {
-                assert_eq!(start.index, num_calls);
-                num_calls += 1;
-                parts.push(Part::Call(start.name, String::new()));
-            }
-            (Delta::ToolCallArguments(more), Some(Part::Call(_, arguments))) => {
-                assert_eq!(more.index + 1, num_calls);
-                *arguments += &more.text;
-            }
-            (Delta::ToolCallArguments(_), _) => panic!("arguments without a call"),
-        }
-    }
-    parts
-}
-
-/// Whether the parts, in order, are the text after `begun`, but for marks and newlines between them. Follows all ways to
-/// read the text at once: where a mark ends and text begins is not always plain to see.
-fn adds_up(parts: &[Part], begun: &str, text: &str) -> bool {
-    let all = format!("{begun}{text}");
-    let mut places = BTreeSet::from([0, begun.len()]);
-    // Blanks before the reasoning are dropped with its mark.
-    places.insert(all.len() - text.trim_start().len());
-    for part in parts {
-        places = skip_marks(places, &all);
-        places = match part {
-            Part::Content(text) | Part::Reasoning(text) => {
-                let stands_at = |&at: &usize| all[at..].starts_with(text.as_str());
-                places
-                    .into_iter()
-                    .filter(stands_at)
-                    .map(|at| at + text.len())
-                    .collect()
-            }
-            Part::Call(name, arguments) => {
-                let ends: Vec<_> = all
-                    .match_indices("</tool_call>")
-                    .map(|(at, _)| at)
-                    .chain([all.len()])
-                    .collect();
-                let is_call = |from: usize, to: usize| {
-                    from <= to && read_call(&all[from..to], name, arguments)
-                };
-                let ends_of = |from: usize| {
-                    ends.iter()
-                        .copied()
-                        .filter(move |&to| is_call(from, to))
-                        .collect::<Vec<_>>()
-                };
-                places.into_iter().flat_map(ends_of).collect()
-            }
-        };
-    }
-    skip_marks(places, &all).contains(&all.len())
-}
-
-fn skip_marks(mut places: BTreeSet<usize>, text: &str) -> BTreeSet<usize> {
-    let mut fresh: Vec<usize> = places.iter().copied().collect();
-    while let Some(at) = fresh.pop() {
-        for mark in &MARKS[..5] {
-            let after = at + mark.len();
-            if text[at..].starts_with(mark) && places.insert(after) {
-                fresh.push(after);
-            }
-        }
-    }
-    places
-}
-
-fn read_call(text: &str, name: &str, arguments: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Call<'a> {
-        name: String,
-        #[serde(borrow)]
-        arguments: Option<&'a RawValue>,
-    }
-    serde_json::from_str::<Call>(text).is_ok_and(|call| {
-        call.name == name && call.arguments.map_or("{}", RawValue::get) == arguments
-    })
 }

@@ -1,5 +1,5 @@
-//! Any body to any path: it is refused so that a client can read why, or it becomes a request within the contract's ranges,
-//! which depends neither on the order of its keys nor on the blanks between them.
+//! Any body to any path: it is refused so that a client can read why, or it becomes a task within the contract's ranges, which
+//! depends neither on the order of the body's keys nor on the blanks between them. The answer to it is JSON or events that are.
 //!
 //! The first byte chooses the path: `0` is the first.
 
@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use fuzz::{assert_error_object, post_paths, send};
+use fuzz::{assert_error_object, post_paths, send, stream::events};
 use libfuzzer_sys::fuzz_target;
-use plugin_sdk::{Constraint, InferenceRequest, Input, Json, Sampling};
+use openai_router::Answer;
+use plugin_sdk::{Constraint, InferenceRequest, Input, Json, Reply, Sampling, Task, Usage};
 use serde_json::value::RawValue;
 
 fuzz_target!(|data: &[u8]| {
@@ -18,29 +19,78 @@ fuzz_target!(|data: &[u8]| {
     };
     let paths = post_paths();
     let path = &paths[usize::from(choice.wrapping_sub(b'0')) % paths.len()];
-    let request = match send(path, body, "{}") {
-        Ok((request, _)) => request,
+    let (mut task, answer) = match send(path, body, "{}") {
+        Ok(accepted) => accepted,
         Err(refusal) => {
             assert!((400..500).contains(&refusal.status), "{}", refusal.status);
             return assert_error_object(&refusal.body);
         }
     };
-    assert_in_range(&request);
+    assert_within_contract(&mut task);
+    assert_answers(answer);
     let raw: &RawValue = serde_json::from_slice(body).expect("what was accepted is JSON");
     let mut other = String::new();
     rewrite(raw.get(), &LOOSE, 0, &mut other);
     match send(path, other.as_bytes(), "{}") {
-        Ok((again, _)) => assert_eq!(canonical(again), canonical(request), "{other}"),
+        Ok((again, _)) => assert_eq!(canonical(again), canonical(task), "{other}"),
         Err(refusal) => panic!("{other}: {}", String::from_utf8_lossy(&refusal.body)),
     }
 });
 
+/// An answer of no events, which repeats what it does of its request.
+fn assert_answers(mut answer: Answer) {
+    let is_stream = answer
+        .headers()
+        .iter()
+        .any(|header| header.value == b"text/event-stream");
+    let out = answer.finish(Usage::default());
+    if !is_stream {
+        let _: &RawValue = serde_json::from_slice(&out).expect("a body is JSON");
+        return;
+    }
+    for (_, data) in events(&out) {
+        assert!(
+            data == "[DONE]" || serde_json::from_str::<&RawValue>(data).is_ok(),
+            "{data}"
+        );
+    }
+}
+
 /// By the contract, `types.wit`.
+fn assert_within_contract(task: &mut Task) {
+    let (model, salt) = match task {
+        Task::Generate(request) => {
+            assert_in_range(request);
+            (&request.model, &request.cache_salt)
+        }
+        Task::Embed(request) => (&request.model, &request.cache_salt),
+        Task::Tokenize(request) => (&request.model, &None),
+    };
+    assert!(!model.is_empty());
+    assert!(
+        salt.as_ref()
+            .is_none_or(|salt| (1..=256).contains(&salt.len()))
+    );
+    let detokenizes = matches!(task, Task::Tokenize(_));
+    let inputs = inputs(task);
+    assert!(!inputs.is_empty());
+    for input in inputs {
+        match input {
+            Input::Chat(chat) => assert!(!chat.messages.is_empty()),
+            Input::Tokens(tokens) => assert!(detokenizes || !tokens.is_empty()),
+            Input::Text(_) => {}
+        }
+    }
+}
+
 fn assert_in_range(request: &InferenceRequest) {
     let Sampling {
         temperature,
         top_p,
         min_p,
+        repetition_penalty,
+        presence_penalty,
+        frequency_penalty,
         logprobs,
         ..
     } = request.sampling;
@@ -48,42 +98,22 @@ fn assert_in_range(request: &InferenceRequest) {
     let within = |value: Option<f32>, least: f32, most: f32| {
         value.is_none_or(|value| (least..=most).contains(&value))
     };
-    assert!(!request.model.is_empty() && !request.inputs.is_empty() && request.n >= 1);
+    assert!(request.n >= 1 && logprobs.is_none_or(|len| len <= 20));
     assert!(within(temperature, 0.0, 2.0) && within(min_p, 0.0, 1.0));
     assert!(within(top_p, f32::MIN_POSITIVE, 1.0));
-    assert!(within(
-        sampling.repetition_penalty,
-        f32::from_bits(1),
-        f32::MAX
-    ));
-    assert!(within(sampling.presence_penalty, -2.0, 2.0));
-    assert!(within(sampling.frequency_penalty, -2.0, 2.0));
+    assert!(within(repetition_penalty, f32::from_bits(1), f32::MAX));
+    assert!(within(presence_penalty, -2.0, 2.0) && within(frequency_penalty, -2.0, 2.0));
+    let biases = &sampling.logit_bias;
     assert!(
-        sampling
-            .logit_bias
+        biases
             .iter()
             .all(|&(_, bias)| within(Some(bias), -100.0, 100.0))
     );
-    assert!(logprobs.is_none_or(|len| len <= 20));
-    assert!(
-        sampling
-            .max_tokens
-            .is_none_or(|most| most >= 1 && most >= sampling.min_tokens)
-    );
+    let most = sampling.max_tokens;
+    assert!(most.is_none_or(|most| most >= sampling.min_tokens));
+    let is_chat = matches!(request.inputs[..], [Input::Chat(_), ..]);
+    assert!(!is_chat || (most != Some(0) && !request.echo));
     assert!(sampling.stop.iter().all(|text| !text.is_empty()));
-    assert!(
-        request
-            .cache_salt
-            .as_ref()
-            .is_none_or(|salt| (1..=256).contains(&salt.len()))
-    );
-    for input in &request.inputs {
-        match input {
-            Input::Chat(chat) => assert!(!chat.messages.is_empty()),
-            Input::Tokens(tokens) => assert!(!tokens.is_empty()),
-            Input::Text(_) => {}
-        }
-    }
 }
 
 /// How to write JSON again.
@@ -143,24 +173,34 @@ fn write_list<T>(
     out.push_str(close);
 }
 
-/// The request with the client's own JSON in one style.
-fn canonical(mut request: InferenceRequest) -> InferenceRequest {
+/// The task with the client's own JSON in one style.
+fn canonical(mut task: Task) -> Task {
     let tighten = |json: &mut Json| {
         let mut out = String::new();
         rewrite(json, &TIGHT, 0, &mut out);
         assert!(!out.is_empty(), "JSON in a request is never empty");
         *json = out;
     };
-    if let Some(Constraint::JsonSchema(schema)) = &mut request.sampling.constraint {
+    if let Task::Generate(request) = &mut task
+        && let Some(Constraint::JsonSchema(schema)) = &mut request.sampling.constraint
+    {
         tighten(schema);
     }
-    for input in &mut request.inputs {
+    for input in inputs(&mut task) {
         if let Input::Chat(chat) = input {
-            chat.tools
-                .iter_mut()
-                .for_each(|tool| tighten(&mut tool.definition));
-            chat.template_variables.iter_mut().for_each(tighten);
+            let definitions = chat.tools.iter_mut().map(|tool| &mut tool.definition);
+            definitions
+                .chain(&mut chat.template_variables)
+                .for_each(tighten);
         }
     }
-    request
+    task
+}
+
+fn inputs(task: &mut Task) -> &mut [Input] {
+    match task {
+        Task::Generate(request) => &mut request.inputs,
+        Task::Embed(request) => &mut request.inputs,
+        Task::Tokenize(request) => &mut request.inputs,
+    }
 }

@@ -220,6 +220,7 @@ fn inference_request(request: Request) -> InferenceRequest {
             constraint: None,
         },
         stream: false,
+        echo: false,
         priority: 0,
         cache_salt: request.cache_salt,
     }
@@ -241,6 +242,7 @@ fn input(prompt: Prompt) -> Input {
             messages: contents.into_iter().map(message).collect(),
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: true,
             add_generation_prompt: true,
             continue_final_message: false,
             template_variables: None,

@@ -115,6 +115,11 @@ pub(crate) fn response(mut response: Response, limits: &Limits) -> Result<Respon
     Ok(response)
 }
 
+/// A path without the `*` that its last segment may be.
+fn segments_of(path: &str) -> &str {
+    path.strip_suffix("/*").unwrap_or(path)
+}
+
 /// Checks that a router's paths can be served.
 pub(crate) fn routes(routes: Vec<Route>) -> Result<Vec<Route>, String> {
     if routes.is_empty() {
@@ -129,7 +134,7 @@ pub(crate) fn routes(routes: Vec<Route>) -> Result<Vec<Route>, String> {
     let sane = |route: &Route| {
         let method =
             !route.method.is_empty() && route.method.bytes().all(|b| b.is_ascii_uppercase());
-        method && route.path.starts_with('/') && !route.path.trim_end_matches("/*").contains('*')
+        method && route.path.starts_with('/') && !segments_of(&route.path).contains('*')
     };
     match routes.iter().find(|route| !sane(route)) {
         Some(bad) => Err(format!(

@@ -10,7 +10,6 @@ mod tool_call;
 
 use plugin_sdk::{Conversation, Delta, OutputParser, ToolCallArguments, ToolCallStart, ToolChoice};
 
-use crate::forced_call;
 use crate::marks::{THINK, THINK_END, TOOL_CALL, TOOL_CALL_END};
 use arguments::{Arguments, Head};
 use hold_back::{Found, begun_len, find};
@@ -64,7 +63,9 @@ enum State {
 impl MarkParser {
     pub(crate) fn new(conversation: &Conversation, prompt: &str) -> MarkParser {
         let mut held = String::new();
-        let state = match opening::of(conversation, prompt) {
+        let opening = opening::of(conversation, prompt);
+        let forced = matches!(opening, Opening::ToolCall { .. });
+        let state = match opening {
             Opening::Nothing => State::Start,
             Opening::Reasoning { after_mark } => State::Reasoning { after_mark },
             Opening::ToolCall { begun } => {
@@ -81,7 +82,7 @@ impl MarkParser {
             state,
             held,
             tools: !conversation.tools.is_empty() && conversation.tool_choice != ToolChoice::None,
-            forced: forced_call::beginning(conversation).is_some(),
+            forced,
             num_calls: 0,
         }
     }
@@ -179,8 +180,10 @@ impl MarkParser {
 
     /// Drops what stands behind a call's arguments, up to the end mark. A model that leaves the mark out goes on with its answer.
     fn call_end(&mut self) -> bool {
-        let rest = behind_call(&self.held);
-        let is_member = rest.starts_with(',');
+        let held = self.held.trim_start();
+        let closed = held.strip_prefix('}').map(str::trim_start);
+        let rest = closed.unwrap_or(held);
+        let is_member = closed.is_none() && rest.starts_with(',');
         if let Some(at) = rest.find(TOOL_CALL_END)
             && (at == 0 || is_member)
         {
@@ -269,12 +272,6 @@ impl OutputParser for MarkParser {
         }
         deltas.0
     }
-}
-
-/// What stands behind a call's arguments besides the brace that closes the call, and blanks.
-fn behind_call(held: &str) -> &str {
-    let rest = held.trim_start();
-    rest.strip_prefix('}').unwrap_or(rest).trim_start()
 }
 
 /// Drops the newlines that still belong to the mark before. True while nothing else has come.

@@ -346,6 +346,7 @@ fn what_follows_a_call_without_its_end_mark_is_the_answer() {
     for (rest, answer) in [
         ("}\n\nDone.", Some("Done.")),
         ("} <b>", Some("<b>")),
+        ("}, and more", Some(", and more")),
         (", \"id\": 1}\n</tool_call>\nDone.", Some("Done.")),
         ("}\n</tool_call>\n<tool", Some("<tool")),
         ("\n</tool_call>", None),

@@ -179,6 +179,7 @@ fn routes_have_a_method_and_an_absolute_path() {
         route("GET", "v1"),
         route("GET", "/a*"),
         route("GET", "/*/b"),
+        route("GET", "/*/*"),
     ] {
         let why = routes(vec![bad.clone()]).unwrap_err();
         assert!(why.contains(&format!("{:?}", bad.path)), "{why}");
