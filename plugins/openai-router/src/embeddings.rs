@@ -187,7 +187,11 @@ impl Reply for Vectors {
     }
 
     fn finish(&mut self, usage: Usage) -> Vec<u8> {
-        let mut out = b"],".to_vec();
+        let mut out = match self.num_written {
+            0 => BEGINNING.to_vec(),
+            _ => Vec::new(),
+        };
+        out.extend_from_slice(b"],");
         let rest = json(&Rest {
             model: &self.model,
             usage: PromptUsage {
